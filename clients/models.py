@@ -1,0 +1,61 @@
+"""Clients, entered here or mirrored from a CRM."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from employees.models import Company
+
+
+class Client(models.Model):
+    """A client of a company.
+
+    `source` names the CRM account that it is mirrored from (empty: entered here), `entity` the record there,
+    `manager` the CRM's user who is responsible. `seen_at` says how fresh this is.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="clients", verbose_name=_("company"))
+    source = models.CharField(_("source"), max_length=64, blank=True)
+    entity = models.CharField(_("record in the CRM"), max_length=64, blank=True)
+    name = models.CharField(_("name"), max_length=300)
+    organisation = models.CharField(_("organisation"), max_length=300, blank=True)
+    manager = models.CharField(_("personal manager in the CRM"), max_length=64, blank=True)
+    manager_extension = models.CharField(_("extension of the manager in the CRM"), max_length=32, blank=True)
+    link = models.CharField(_("link"), max_length=500, blank=True)
+    deals = models.JSONField(_("open deals"), default=list, blank=True)
+    others = models.JSONField(_("other matches"), default=list, blank=True)
+    seen_at = models.DateTimeField(_("as of"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("client")
+        verbose_name_plural = _("clients")
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "source", "entity"], condition=~models.Q(entity=""), name="one_client_per_record"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ClientPhone(models.Model):
+    """A phone (E.164) of a client; one phone may belong to several clients."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+")
+    client = models.ForeignKey(Client, models.CASCADE, related_name="phones", verbose_name=_("client"))
+    phone = models.CharField(_("phone"), max_length=32)
+
+    class Meta:
+        verbose_name = _("client's phone")
+        verbose_name_plural = _("clients' phones")
+        constraints = [models.UniqueConstraint(fields=["client", "phone"], name="one_phone_per_client")]
+        indexes = [models.Index(fields=["company", "phone"])]
+
+    def __str__(self) -> str:
+        return self.phone

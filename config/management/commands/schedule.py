@@ -1,0 +1,22 @@
+"""`manage.py schedule`: repeated work, where the queue is not in memory. Several of it do no harm."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from telephony import schedule
+
+
+class Command(BaseCommand):
+    help = "Run what is to be done repeatedly (sweeps, closing of silent calls)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        ending = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ending.set())
+        while not ending.wait(1.0):
+            schedule.run_due()

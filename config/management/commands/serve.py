@@ -1,0 +1,22 @@
+"""`manage.py serve`: the product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from config.serving import Server
+
+
+class Command(BaseCommand):
+    help = "Serve the product. With BROKER_URL=memory:// one such process is the whole of it."
+    requires_migrations_checks = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=settings.PORT)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        Server(options["host"], options["port"]).run()

@@ -1,0 +1,30 @@
+"""A request's id in every log line, and one line for each request."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+log = structlog.get_logger("callbridge.request")
+QUIET = ("/static/", "/health/", "/metrics")
+
+
+class RequestLog:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        structlog.contextvars.clear_contextvars()
+        request_id = request.headers.get("X-Request-ID", "")[:64] or uuid.uuid4().hex
+        structlog.contextvars.bind_contextvars(request=request_id)
+        started = time.monotonic()
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        if not request.path.startswith(QUIET):
+            milliseconds = round((time.monotonic() - started) * 1000)
+            log.info("request", method=request.method, path=request.path, status=response.status_code, ms=milliseconds)
+        return response

@@ -1,0 +1,72 @@
+"""Running the product: the web server, and the threads that belong to its process."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import dramatiq
+import structlog
+import uvicorn
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from dramatiq import Worker
+
+from employees import installation
+from telephony import schedule
+from telephony.pipeline import Loop, pipeline
+
+log = structlog.get_logger(__name__)
+
+
+class Server:
+    """One web process. With the queue in memory it is the whole product: workers and schedule run in it too."""
+
+    def __init__(self, host: str, port: int, sock: socket.socket | None = None):
+        self.host, self.port, self.sock = host, port, sock
+        self.embedded = settings.BROKER_URL.startswith("memory:")
+        self._workers: Worker | None = None
+        self._schedule = Loop("schedule", schedule.run_due, seconds=1)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; what is under way is finished or lies in the database."""
+        installation.check_encryption()
+        pipeline.start()
+        if self.embedded:
+            self._workers = Worker(dramatiq.get_broker(), worker_threads=settings.WORKER_THREADS)
+            self._workers.start()
+            self._schedule.start()
+        log.info("serving", url=settings.PUBLIC_URL, port=self.port, embedded=self.embedded)
+        try:
+            server = uvicorn.Server(self._config())
+            server.run(sockets=[self.sock] if self.sock else None)
+            if not server.started:
+                raise ImproperlyConfigured(f"cannot listen on {self.host}:{self.port}: is it taken?")
+        finally:
+            self._stop()
+
+    def _config(self) -> uvicorn.Config:
+        options: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "loop": "auto",
+            "http": "httptools",
+            "ws": "none",
+            "lifespan": "off",
+            "access_log": False,
+            "log_config": None,
+            "server_header": False,
+            "timeout_graceful_shutdown": 5,
+            "timeout_keep_alive": 30,
+            "backlog": 2048,
+            "limit_concurrency": 4000,
+            "h11_max_incomplete_event_size": 64 * 1024,
+            "forwarded_allow_ips": "127.0.0.1",
+        }
+        return uvicorn.Config("config.asgi:application", **options)
+
+    def _stop(self) -> None:
+        if self._workers:
+            self._schedule.stop()
+            self._workers.stop(timeout=5_000)
+        pipeline.stop()

@@ -1,0 +1,213 @@
+"""Settings, all from the environment (`.env.example` explains each variable)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from . import logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def required(name: str, how: str) -> str:
+    value = env.str(name, default="")
+    if not value or value.startswith("change-me"):
+        raise ImproperlyConfigured(f"{name} is not set. {how} (.env.example explains it.)")
+    return value
+
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = required("SECRET_KEY", "Run `make .env`, or set a long random text of your own.")
+# The first key encrypts, all of them decrypt: put a new key in front to rotate.
+FIELD_ENCRYPTION_KEY = required("FIELD_ENCRYPTION_KEY", "Run `make .env`, or set a Fernet key of your own.").split(",")
+
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+PORT = env.int("PORT", default=8000)
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
+ALLOW_PRIVATE_HOSTS = env.bool("ALLOW_PRIVATE_HOSTS", default=False)
+_public = environ.urlparse(PUBLIC_URL)
+SECURE = _public.scheme == "https"
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_public.hostname or "127.0.0.1", "127.0.0.1", "localhost", "[::1]"])
+
+# --- Apps -------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "encrypted_model_fields",
+    "django_dramatiq",
+    "config.apps.ConfigConfig",
+    "employees.apps.EmployeesConfig",
+    "clients.apps.ClientsConfig",
+    "telephony.apps.TelephonyConfig",
+    "integrations.apps.IntegrationsConfig",
+]
+MIDDLEWARE = [
+    "config.middleware.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "employees.middleware.CurrentCompany",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database, cache, broker ------------------------------------------------------------------------------------------
+
+DATABASES: dict[str, Any] = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/callbridge.sqlite3")}
+_database = DATABASES["default"]
+SQLITE = _database["ENGINE"].endswith("sqlite3")
+if SQLITE:
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32000; PRAGMA temp_store=MEMORY;"
+        ),
+    }
+    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+else:
+    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 10}}
+_database["ATOMIC_REQUESTS"] = False
+
+CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://callbridge")}
+
+# `memory://`: worker threads in the server's own process.
+BROKER_URL = env.str("BROKER_URL", default="memory://")
+WORKER_THREADS = env.int("WORKER_THREADS", default=8)
+DRAMATIQ_BROKER: dict[str, Any] = {
+    "BROKER": {
+        "memory": "config.broker.MemoryBroker",
+        "redis": "dramatiq.brokers.redis.RedisBroker",
+        "rediss": "dramatiq.brokers.redis.RedisBroker",
+        "amqp": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
+        "amqps": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
+    }[BROKER_URL.split(":")[0]],
+    "OPTIONS": {} if BROKER_URL.startswith("memory:") else {"url": BROKER_URL},
+    # No middleware is needed to be correct: the database knows what is left to do, and the sweep finds it.
+    "MIDDLEWARE": [
+        "dramatiq.middleware.TimeLimit",
+        "dramatiq.middleware.ShutdownNotifications",
+        "config.broker.DatabaseConnections",
+        "config.broker.LogContext",
+    ],
+}
+DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+MEDIA_ROOT = DATA_DIR / "recordings"
+_bucket = env.str("S3_BUCKET", default="")
+STORAGES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": _bucket,
+            "endpoint_url": env.str("S3_ENDPOINT", default="") or None,
+            "access_key": env.str("S3_ACCESS_KEY", default="") or None,
+            "secret_key": env.str("S3_SECRET_KEY", default="") or None,
+        },
+    }
+    if _bucket
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "employees.User"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="ru")
+# A vendor's words lie in its own folder.
+LOCALE_PATHS = [
+    BASE_DIR / "locale",
+    *sorted(BASE_DIR.glob("telephony/providers/*/locale")),
+    *sorted(BASE_DIR.glob("crm_adapters/*/locale")),
+]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- Security ---------------------------------------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SESSION_COOKIE_NAME = "callbridge_session"
+CSRF_COOKIE_NAME = "callbridge_csrf"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURE_SSL_REDIRECT = SECURE and env.bool("SSL_REDIRECT", default=True)
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# --- Watching it ------------------------------------------------------------------------------------------------------
+
+# Who may read /metrics from elsewhere than this machine: a token for `Authorization: Bearer …`.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+LOGGING_CONFIG = None
+LOGGING = logs.configure(level=env.str("LOG_LEVEL", default="INFO"), json=env.bool("LOG_JSON", default=not DEBUG))
+
+UNFOLD = {
+    "SITE_TITLE": "Callbridge",
+    "SITE_HEADER": "Callbridge",
+    "SITE_SYMBOL": "phone_in_talk",
+    "SHOW_LANGUAGES": True,
+    "BORDER_RADIUS": "8px",
+    "SIDEBAR": {"show_search": False, "show_all_applications": False},
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}

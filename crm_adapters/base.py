@@ -1,0 +1,349 @@
+"""What a CRM is to Callbridge.
+
+An adapter is a folder with a module `adapter.py` that defines one subclass of `Adapter`. It says which step a call
+needs next (`plan`, pure), makes a batch of steps happen (`perform`), and finds out whether a step whose fate is unknown
+was made (`look`). It neither sleeps nor retries nor stores; it knows no database and no PBX, and imports nothing of
+ours but this module and `outbound`.
+
+Phones are E.164, times are aware, durations whole seconds.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django import forms
+
+from outbound.errors import OutboundError
+from outbound.http import Http
+from outbound.limits import Limit
+
+Secrets = Mapping[str, str]
+"""What a credential holds, by field name: what the form asked for and what the CRM gave us (tokens)."""
+Settings = Mapping[str, Any]
+"""The cleaned data of the adapter's settings form."""
+FORWARD = "forward_to_personal_manager"
+"""The settings field, in every adapter that can look clients up, that lets calls be forwarded to the manager."""
+
+
+# --- The call, as an adapter sees it ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """An employee's share in a call. `crm_user` is empty when nobody in the CRM is mapped to him."""
+
+    extension: str
+    crm_user: str
+    name: str = ""
+    ringing: bool = False
+    talking: bool = False
+    rang_at: datetime | None = None
+    answered_at: datetime | None = None
+    left_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call now.
+
+    `id` is ours, unique for ever, and the key that CRMs are given. `version` grows with each change. `direction` is
+    `in` or `out`, `state` `ringing`, `answered`, `held`, `transferred` or `finished`, `outcome` (only when finished) one
+    of `answered`, `missed`, `busy`, `no_answer`, `cancelled`, `rejected`, `failed`. `recording_url` is a link of ours
+    that lives; `recording_expected` says that a recording may still come. `crm_call` is the CRM's own id of the call
+    where the CRM began it. `live` is false for a call that is written long after it happened: nothing pops up then.
+    """
+
+    id: str
+    version: int
+    direction: str
+    state: str
+    client_phone: str
+    virtual_number: str
+    line_name: str
+    started_at: datetime
+    participants: tuple[Participant, ...] = ()
+    outcome: str = ""
+    talk_seconds: int = 0
+    wait_seconds: int = 0
+    recording_url: str = ""
+    recording_name: str = ""
+    recording_expected: bool = False
+    utm: Mapping[str, str] = field(default_factory=dict)
+    crm_call: str = ""
+    crm_user: str = ""
+    crm_entity: str = ""
+    live: bool = True
+
+    @property
+    def finished(self) -> bool:
+        return self.state == "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A call that one account wants, with what was written of it so far (`progress`, the adapter's own notes)."""
+
+    facts: CallFacts
+    settings: Settings
+    progress: Mapping[str, Any]
+
+
+# --- Steps ------------------------------------------------------------------------------------------------------------
+
+
+class Repeat(enum.StrEnum):
+    """How a step is made exactly once when the fate of a request is unknown."""
+
+    KEY = "key"  # the CRM knows our key: repeat
+    LOOK = "look"  # look first, repeat only what is not there
+    STOP = "stop"  # neither: show it, a person decides
+
+
+class Priority(enum.IntEnum):
+    POP_UP = 1
+    FINISH = 2
+    RECORDING = 3
+    BACKFILL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next thing to do for a call. `name` is kept as the intent while the request is under way."""
+
+    name: str
+    priority: Priority
+    repeat: Repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One job and the step that `plan` gave for it."""
+
+    job: Job
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step was made: `progress` is merged into the call's notes, `words` are for the passport."""
+
+    progress: Mapping[str, Any]
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    """`look` found that the step was not made: it is to be done."""
+
+
+Result = Done | NotMade | OutboundError
+"""What became of one step; an error concerns this step alone."""
+
+
+# --- Look-ups, directories, events ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMatch:
+    """Whom the CRM knows under a phone.
+
+    `manager` is the CRM's user responsible for the client, `manager_extension` his short number as the CRM knows it.
+    `link` leads to the client's page, relative to the account's address. `others` are further matches.
+    """
+
+    entity: str
+    entity_id: str
+    name: str
+    manager: str = ""
+    manager_extension: str = ""
+    manager_at_work: bool | None = None
+    link: str = ""
+    deals: tuple[str, ...] = ()
+    company: str = ""
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CrmUser:
+    id: str
+    name: str
+    extension: str = ""
+    email: str = ""
+    phones: tuple[str, ...] = ()
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One precondition of a credential: fulfilled, or what to do about it."""
+
+    name: str
+    ok: bool
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a CRM as it came. `path` is what follows the credential's own address, `headers` are lower-case."""
+
+    method: str
+    path: str
+    body: bytes
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The sender is not proven: answered with `status`, counted, not stored."""
+
+    def __init__(self, status: int, code: str):
+        super().__init__(code)
+        self.status, self.code = status, code
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a CRM told us. `key` recognises repetitions; empty: never one."""
+
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialRequested(Event):
+    """An employee clicked a number. `crm_call` is the CRM's id of the call it has registered already, if it has."""
+
+    crm_user: str = ""
+    extension: str = ""
+    phone: str
+    line: str = ""
+    crm_call: str = ""
+    crm_entity: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsChanged(Event):
+    """The CRM gave us new secrets (installation, renewal): merged into the credential. `installed` comes once."""
+
+    secrets: Mapping[str, str]
+    installed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnected(Event):
+    """The customer removed our application in the CRM."""
+
+
+class Capability(enum.StrEnum):
+    POP_UP = "pop_up"
+    RECORDING_LATER = "recording_later"
+    CLICK_TO_CALL = "click_to_call"
+    CLIENT_LOOKUP = "client_lookup"
+    USERS = "users"
+    OAUTH = "oauth"
+
+
+# --- The adapter ------------------------------------------------------------------------------------------------------
+
+
+class Adapter(ABC):
+    """A CRM protocol. Methods that get `http` speak to the CRM and raise `outbound.errors`."""
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    credential_form: ClassVar[type[forms.Form]]
+    settings_form: ClassVar[type[forms.Form]]
+    """The documented toggles, in blocks: the form has `blocks`, pairs of a title and names of fields. A field whose
+    widget has the attribute `data-source="users"` is a choice of the CRM's users."""
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
+    """Names of credential fields that are never shown again."""
+    batch_size: ClassVar[int] = 1
+    """How many steps one `perform` takes at the most."""
+    allowed_hosts: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The adapter's own folder: its guide (`guide.<language>.md`), words and samples lie there."""
+        import sys
+
+        return Path(str(sys.modules[type(self).__module__].__file__)).parent
+
+    @abstractmethod
+    def account(self, secrets: Secrets) -> str:
+        """What names the account for ever (a portal's id, a domain). Two credentials with one account share limits."""
+
+    def identify(self, request: Request) -> str:
+        """The account a request to the address shared by all our customers names (unproven); raises `Refused`."""
+        raise Refused(404, "not_found")
+
+    @abstractmethod
+    def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
+        """What one request costs: handed to `http.request` with each request of this account."""
+
+    def refuses(self, facts: CallFacts) -> str:
+        """Why the CRM can never take this call (`hidden_number`); empty when it can. Pure and cheap."""
+        return ""
+
+    @abstractmethod
+    def plan(self, job: Job) -> Step | None:
+        """The next step that the CRM lacks, or None. Pure and cheap: it is asked at each change of a call."""
+
+    @abstractmethod
+    def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
+        """Make the steps, one request for all where the CRM can: a result for each. Raises what concerns all."""
+
+    def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
+        """Find out whether steps with `Repeat.LOOK` were made: `Done`, `NotMade` or an error for each."""
+        raise NotImplementedError
+
+    def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:
+        """New tokens for old ones: what changes in the credential. Called under a lock over all processes."""
+        raise NotImplementedError
+
+    def authorise_url(self, secrets: Secrets, state: str) -> str:
+        """Where to send the customer to connect the account; empty where there is no such way."""
+        return ""
+
+    def authorised(self, http: Http, secrets: Secrets, query: Mapping[str, str]) -> Mapping[str, str]:
+        """The customer came back from `authorise_url` with `query`: the tokens that it stands for."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def check(self, http: Http, secrets: Secrets) -> list[Check]:
+        """Try the credentials; change nothing in the CRM."""
+
+    def prepare(self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str]) -> None:
+        """Set up in the CRM what the integration needs (event handlers, lines: number → name). Repeatable."""
+
+    def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
+        return []
+
+    def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
+        """Whom the CRM knows under `phone`, within `deadline` seconds."""
+        raise NotImplementedError
+
+    def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:
+        """A call that the CRM asked for could not be made: close what the CRM opened for it."""
+
+    def authenticate(self, request: Request, secrets: Secrets) -> None:
+        """Prove the sender of an event; raises `Refused`."""
+        raise Refused(404, "not_found")
+
+    def events(self, request: Request, http: Http, secrets: Secrets) -> list[Event]:
+        """What a stored event says."""
+        return []
+
+    def shown(self, request: Request) -> str:
+        """The event as a person may read it, without secrets (the house masks once more)."""
+        return request.body.decode("utf-8", "replace")
+
+    def errors_help(self, error: OutboundError) -> str:
+        """What a customer can do about this error; empty when nothing is known."""
+        return ""

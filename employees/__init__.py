@@ -1,0 +1,1 @@
+"""Companies, the people who sign in, and the employees with their extensions and phones."""

@@ -1,0 +1,214 @@
+"""The company (tenant), who may sign in to it, and its employees."""
+
+from __future__ import annotations
+
+import uuid
+import zoneinfo
+from typing import Any
+
+import phonenumbers
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from encrypted_model_fields.fields import EncryptedCharField
+
+from . import phones
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser):
+    """Somebody who signs in by e-mail: a customer's person, or (`is_staff`) our support."""
+
+    username = None  # type: ignore[assignment]
+    email = models.EmailField(_("e-mail"), unique=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = []
+
+    objects = UserManager()  # type: ignore[misc,assignment]
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+
+    def __str__(self) -> str:
+        return self.email
+
+
+def valid_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(_("%(name)s is not a time zone. Write it as in Europe/Moscow."), params={"name": name})
+
+
+def valid_region(code: str) -> None:
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError(_("%(code)s is not a country. Write two letters, as in RU."), params={"code": code})
+
+
+class Company(models.Model):
+    """The tenant: everything that a customer has belongs to one."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=200)
+    time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Moscow", validators=[valid_time_zone])
+    region = models.CharField(
+        _("country of national numbers"),
+        max_length=2,
+        default="RU",
+        validators=[valid_region],
+        help_text=_("A number without a country code is read as one of this country."),
+    )
+    language = models.CharField(_("language"), max_length=5, default="ru", choices=[("ru", _("Russian")), ("en", _("English"))])
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("company")
+        verbose_name_plural = _("companies")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", _("owner")
+    ADMINISTRATOR = "administrator", _("administrator")
+    OPERATOR = "operator", _("operator")
+    READ_ONLY = "read_only", _("read-only")
+
+
+class Membership(models.Model):
+    """A person's role in a company."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="memberships", verbose_name=_("company"))
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name=_("user"))
+    role = models.CharField(_("role"), max_length=16, choices=Role)
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        constraints = [
+            models.UniqueConstraint(fields=["company", "user"], name="one_membership_per_company"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.get_role_display()}"
+
+
+class Employee(models.Model):
+    """Somebody who talks with clients."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="employees", verbose_name=_("company"))
+    name = models.CharField(_("name"), max_length=200)
+    email = models.EmailField(_("e-mail"), blank=True)
+    user = models.ForeignKey(
+        User,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="employees",
+        verbose_name=_("user"),
+        help_text=_("Who signs in as this employee, if anybody does."),
+    )
+
+    class Meta:
+        verbose_name = _("employee")
+        verbose_name_plural = _("employees")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EmployeePhone(models.Model):
+    """A phone of an employee: calls with it are private and are written into no CRM."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", editable=False)
+    employee = models.ForeignKey(Employee, models.CASCADE, related_name="phones", verbose_name=_("employee"))
+    phone = models.CharField(_("phone"), max_length=32)
+
+    class Meta:
+        verbose_name = _("employee's phone")
+        verbose_name_plural = _("employees' phones")
+        constraints = [models.UniqueConstraint(fields=["company", "phone"], name="one_employee_per_phone")]
+
+    def __str__(self) -> str:
+        return self.phone
+
+    def clean(self) -> None:
+        self.phone = phones.required(self.phone, self.employee.company.region)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.company_id = self.employee.company_id
+        super().save(*args, **kwargs)
+
+
+class Extension(models.Model):
+    """A short number of the company's PBX, and whose it is.
+
+    One that a call brought and nobody knows waits as `UNKNOWN` until somebody chooses what to do with its calls.
+    """
+
+    class Handling(models.TextChoices):
+        EMPLOYEE = "employee", _("belongs to an employee")
+        DEFAULT = "default", _("calls go to the default responsible")
+        IGNORED = "ignored", _("calls are ignored on purpose")
+        UNKNOWN = "unknown", _("unknown, waits for a decision")
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="extensions", verbose_name=_("company"))
+    number = models.CharField(_("extension"), max_length=32)
+    name = models.CharField(_("name in the PBX"), max_length=200, blank=True)
+    handling = models.CharField(_("what to do with its calls"), max_length=16, choices=Handling, default=Handling.UNKNOWN)
+    employee = models.ForeignKey(
+        Employee, models.CASCADE, null=True, blank=True, related_name="extensions", verbose_name=_("employee")
+    )
+    first_seen_at = models.DateTimeField(_("first seen"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("extension")
+        verbose_name_plural = _("extensions")
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["company", "number"], name="one_extension_per_number"),
+            models.CheckConstraint(
+                condition=models.Q(handling="employee", employee__isnull=False)
+                | (~models.Q(handling="employee") & models.Q(employee__isnull=True)),
+                name="extension_of_an_employee_has_one",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} · {self.employee or self.name or self.get_handling_display()}"
+
+    def clean(self) -> None:
+        """Choosing an employee is saying that the extension is his; taking him away makes it unknown again."""
+        if self.employee_id:
+            self.handling = self.Handling.EMPLOYEE
+        elif self.handling == self.Handling.EMPLOYEE:
+            raise ValidationError({"employee": _("Choose the employee, or say what else to do with these calls.")})
+
+
+class Installation(models.Model):
+    """This installation: one row. `version` grows with each change of configuration, for the caches of all processes;
+    `canary` is a known text under the encryption key."""
+
+    CANARY = "callbridge"
+
+    version = models.PositiveBigIntegerField(default=0)
+    canary = EncryptedCharField(max_length=100, default=CANARY)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_installation")]

@@ -1,0 +1,118 @@
+"""The keys of CRM accounts: how an account speaks, how its tokens are renewed, and what happens when it refuses them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import structlog
+from django.db.models import Q
+from django.utils import timezone
+
+from outbound.errors import CredentialsRefused, OutboundError, Temporary, TokenExpired
+from outbound.http import Exchange as Masked
+from outbound.http import Http
+from telephony import exchanges
+from telephony.hot import hot_write
+
+from .models import Credential
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+REFRESH_LEASE = timedelta(seconds=40)
+REFRESH_WAIT = 15.0
+
+
+def http_for(credential: Credential, *, purpose: str, call_id: int | None = None, deadline: float = 15.0) -> Http:
+    """How this account speaks to its CRM; every exchange is written down at once."""
+
+    def record(masked: Masked) -> None:
+        row = exchanges.row_of(
+            masked,
+            company_id=credential.company_id,
+            vendor=credential.crm,
+            account=credential.uuid,
+            purpose=purpose,
+        )
+        with hot_write():
+            exchanges.write([(row, [call_id] if call_id else [])])
+
+    return exchanges.open_http(secrets=credential.secret_values, record=record, deadline=deadline)
+
+
+def speaking(credential: Credential, http: Http, work: Callable[[dict[str, str]], T]) -> T:
+    """Do `work` with the account's secrets; when its token is over renew it and do `work` once more.
+
+    Raises what `work` raises; an account whose keys are refused is marked.
+    """
+    values = credential.values
+    try:
+        try:
+            return work(values)
+        except TokenExpired:
+            return work(renew(credential, values, http))
+    except CredentialsRefused as error:
+        refuse(credential, error)
+        raise
+
+
+def renew(credential: Credential, stale: dict[str, str], http: Http) -> dict[str, str]:
+    """New secrets for `stale` ones: one renewal at a time over all processes, stored before anybody uses them.
+
+    Whoever comes second takes what the first one stored. Raises `CredentialsRefused` when the CRM refuses to renew
+    (the account is marked), `Temporary` when the renewal of another process does not end.
+    """
+    end = time.monotonic() + REFRESH_WAIT
+    while True:
+        if _lease(credential):
+            return _renew_leased(credential, stale, http)
+        credential.refresh_from_db()
+        if credential.values != stale:
+            return credential.values
+        if time.monotonic() > end:
+            raise Temporary("another process is renewing the token and does not come to an end", code="renewing")
+        time.sleep(0.1)
+
+
+def _lease(credential: Credential) -> bool:
+    now = timezone.now()
+    free = Credential.objects.filter(pk=credential.pk).filter(Q(refresh_lease=None) | Q(refresh_lease__lt=now))
+    with hot_write():
+        return bool(free.update(refresh_lease=now + REFRESH_LEASE))
+
+
+def _renew_leased(credential: Credential, stale: dict[str, str], http: Http) -> dict[str, str]:
+    try:
+        credential.refresh_from_db()
+        if credential.values == stale:
+            changes = credential.adapter.refresh(http, credential.values)
+            store(credential, changes)
+        return credential.values
+    except CredentialsRefused as error:
+        refuse(credential, error)
+        raise
+    finally:
+        Credential.objects.filter(pk=credential.pk).update(refresh_lease=None)
+
+
+def store(credential: Credential, changes: Mapping[str, Any]) -> None:
+    """Merge new secrets into a credential; it counts as connected from now on."""
+    with hot_write():
+        locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        locked.values = {**locked.values, **changes}
+        locked.state, locked.state_words = Credential.State.READY, ""
+        locked.save(update_fields=["secrets", "account_digest", "domain", "state", "state_words", "webhook_digest"])
+    credential.refresh_from_db()
+
+
+def refuse(credential: Credential, error: OutboundError) -> None:
+    """The CRM refuses the keys: the account pauses, its calls wait, the customer sees why."""
+    log.warning("credentials refused", credential=str(credential.uuid), words=error.words)
+    Credential.objects.filter(pk=credential.pk).update(
+        state=Credential.State.REFUSED, state_words=f"{error.code} {error.words}".strip()
+    )
+    credential.refresh_from_db()

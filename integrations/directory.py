@@ -1,0 +1,107 @@
+"""Which integrations want the calls of a connection, remembered in this process until configuration changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from crm_adapters.base import Adapter
+from employees import installation
+from employees.models import EmployeePhone
+from telephony.models import VirtualNumber
+
+from .models import Integration
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """An employee's user in the CRM."""
+
+    crm_user: str
+    use_for_personal_manager: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanting:
+    """An active integration, as planning and syncing need it. `numbers` is None where no filter is set."""
+
+    integration_id: int
+    credential_id: int
+    account: str
+    company_id: int
+    adapter: Adapter
+    settings: dict[str, Any]
+    numbers: frozenset[str] | None
+    mapping: dict[int, Mapped]
+
+
+@dataclass(slots=True)
+class _Memory:
+    version: int = -1
+    by_connection: dict[int, list[Wanting]] = field(default_factory=dict)
+    by_id: dict[int, Wanting] = field(default_factory=dict)
+    lines: dict[int, dict[str, str]] = field(default_factory=dict)
+    employee_phones: dict[int, frozenset[str]] = field(default_factory=dict)
+
+
+_memory = _Memory()
+
+
+def _current() -> _Memory:
+    global _memory
+    if _memory.version != installation.seen:
+        _memory = _Memory(version=installation.seen)
+    return _memory
+
+
+def of_connection(connection_id: int) -> list[Wanting]:
+    """Active integrations fed by this connection, in the order in which they were made."""
+    memory = _current()
+    found = memory.by_connection.get(connection_id)
+    if found is None:
+        rows = Integration.objects.filter(active=True, connections=connection_id).order_by("id")
+        found = memory.by_connection[connection_id] = [by_id(pk) for pk in rows.values_list("id", flat=True)]
+    return found
+
+
+def by_id(integration_id: int) -> Wanting:
+    """Also an integration that was switched off meanwhile: what it began is brought to its end."""
+    memory = _current()
+    found = memory.by_id.get(integration_id)
+    if found is None:
+        row = Integration.objects.select_related("credential").get(pk=integration_id)
+        found = memory.by_id[integration_id] = _wanting(row)
+    return found
+
+
+def _wanting(row: Integration) -> Wanting:
+    numbers = frozenset(row.numbers.values_list("number", flat=True)) if row.filter_numbers else None
+    mapping = {
+        mapped.employee_id: Mapped(mapped.crm_user, mapped.use_for_personal_manager) for mapped in row.mapping.all()
+    }
+    return Wanting(
+        integration_id=row.pk,
+        credential_id=row.credential_id,
+        account=row.credential.account_digest or f"credential-{row.credential_id}",
+        company_id=row.company_id,
+        adapter=row.credential.adapter,
+        settings=row.settings,
+        numbers=numbers,
+        mapping=mapping,
+    )
+
+
+def line_name(connection_id: int, number: str) -> str:
+    lines = _current().lines
+    if connection_id not in lines:
+        rows = VirtualNumber.objects.filter(connection_id=connection_id).values_list("number", "line_name")
+        lines[connection_id] = dict(rows)
+    return lines[connection_id].get(number, "")
+
+
+def is_employee_phone(company_id: int, phone: str) -> bool:
+    known = _current().employee_phones
+    if company_id not in known:
+        rows = EmployeePhone.objects.filter(company_id=company_id).values_list("phone", flat=True)
+        known[company_id] = frozenset(rows)
+    return phone in known[company_id]

@@ -1,0 +1,63 @@
+"""A call as a CRM adapter sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+
+from crm_adapters.base import CallFacts, Participant
+from telephony import recordings
+from telephony.fold import CallState
+from telephony.models import Call, Recording
+from telephony.models import Participant as Person
+
+from . import directory
+from .directory import Wanting
+
+LIVE = timedelta(minutes=15)
+"""A call that began longer ago and still rings is written, but nothing pops up any more."""
+
+
+def facts_of(call: Call, people: Sequence[Person], audio: Sequence[Recording], wanting: Wanting) -> CallFacts:
+    """`call.dialled_by` must be loaded where it is set."""
+    finished = call.state == CallState.FINISHED
+    stored = max((row for row in audio if row.state == Recording.State.STORED), key=lambda row: row.size, default=None)
+    origin = call.dialled_by.origin if call.dialled_by_id and call.dialled_by else {}
+    mine = origin if origin.get("credential") == wanting.credential_id else {}
+    return CallFacts(
+        id=str(call.uuid),
+        version=call.version,
+        direction=call.direction,
+        state=call.state,
+        client_phone=call.client_phone,
+        virtual_number=call.virtual_number,
+        line_name=directory.line_name(call.connection_id, call.virtual_number),
+        started_at=call.started_at,
+        participants=tuple(_participant(person, wanting, finished) for person in people),
+        outcome=call.outcome,
+        talk_seconds=call.talk_seconds,
+        wait_seconds=call.wait_seconds,
+        recording_url=recordings.link(stored) if stored else "",
+        recording_name=stored.file.name.rsplit("/", 1)[-1] if stored else "",
+        recording_expected=any(row.state in {Recording.State.ANNOUNCED, Recording.State.READY} for row in audio),
+        utm=call.utm,
+        crm_call=mine.get("crm_call", ""),
+        crm_user=mine.get("crm_user", ""),
+        crm_entity=mine.get("crm_entity", ""),
+        live=not finished and timezone.now() - call.first_received_at < LIVE,
+    )
+
+
+def _participant(person: Person, wanting: Wanting, finished: bool) -> Participant:
+    mapped = wanting.mapping.get(person.employee_id) if person.employee_id else None
+    return Participant(
+        extension=person.extension,
+        crm_user=mapped.crm_user if mapped else "",
+        ringing=not finished and person.state == "ringing",
+        talking=not finished and person.state in {"talking", "held"},
+        rang_at=person.rang_at,
+        answered_at=person.answered_at,
+        left_at=person.left_at,
+    )

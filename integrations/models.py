@@ -1,0 +1,244 @@
+"""Accounts in CRMs, what a customer wants written into them, and the state of each call in each."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
+
+from crm_adapters import registry
+from crm_adapters.base import Adapter
+from employees.models import Company, Employee
+from telephony.models import Call, Connection, VirtualNumber, digest
+
+
+class Credential(models.Model):
+    """A named, encrypted set of secrets for one account of a CRM («учётные данные»)."""
+
+    class State(models.TextChoices):
+        NEW = "new", _("not connected yet")
+        READY = "ready", _("connected")
+        REFUSED = "refused", _("the CRM refuses the keys")
+        DISCONNECTED = "disconnected", _("removed in the CRM")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="credentials", verbose_name=_("company"))
+    crm = models.CharField(_("CRM"), max_length=32, editable=False)
+    name = models.CharField(_("name"), max_length=200, blank=True, help_text=_("To tell accounts apart in lists."))
+    domain = models.CharField(_("address"), max_length=255, blank=True, editable=False)
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.NEW, editable=False)
+    state_words = models.TextField(blank=True, editable=False)
+    secrets = EncryptedTextField(default="{}", editable=False)
+    account_digest = models.CharField(max_length=64, blank=True, editable=False, db_index=True)
+    webhook_token = EncryptedCharField(max_length=64, editable=False)
+    webhook_digest = models.CharField(max_length=64, unique=True, editable=False)
+    refresh_lease = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("CRM credential")
+        verbose_name_plural = _("CRM credentials")
+        ordering = ["name", "domain"]
+
+    def __str__(self) -> str:
+        return self.name or self.domain or self.adapter.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self.webhook_token:
+            self.webhook_token = secrets.token_urlsafe(24)
+        self.webhook_digest = digest("crm-webhook", self.webhook_token)
+        super().save(*args, **kwargs)
+
+    @property
+    def adapter(self) -> Adapter:
+        return registry.get(self.crm)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the form asked for and what the CRM gave us."""
+        return json.loads(self.secrets)
+
+    @values.setter
+    def values(self, values: dict[str, Any]) -> None:
+        self.secrets = json.dumps({key: "" if value is None else str(value) for key, value in values.items()})
+        account = self.adapter.account(self.values)
+        self.account_digest = digest(f"account.{self.crm}", account) if account else ""
+        self.domain = str(values.get("domain", ""))[:255]
+
+    @property
+    def secret_values(self) -> list[str]:
+        names = self.adapter.secret_fields
+        return [value for name, value in self.values.items() if name in names and value]
+
+    @property
+    def handler_url(self) -> str:
+        """Where the CRM sends its events for this credential."""
+        return f"{settings.PUBLIC_URL}/hooks/{self.crm}/{self.webhook_token}/"
+
+    @property
+    def source(self) -> str:
+        """The name of this account in the client book."""
+        return f"{self.crm}:{self.uuid}"
+
+
+class Integration(models.Model):
+    """PBX connections × one CRM account × settings; off until switched on. `settings` are the adapter's form fields."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="integrations", verbose_name=_("company"))
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    credential = models.ForeignKey(
+        Credential, models.PROTECT, related_name="integrations", verbose_name=_("account")
+    )
+    connections = models.ManyToManyField(Connection, related_name="integrations", verbose_name=_("PBX connections"))
+    active = models.BooleanField(_("integration is active"), default=False)
+    filter_numbers = models.BooleanField(_("filter by virtual numbers"), default=False)
+    numbers = models.ManyToManyField(
+        VirtualNumber, blank=True, related_name="integrations", verbose_name=_("list of virtual numbers")
+    )
+    settings = models.JSONField(default=dict)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("integration")
+        verbose_name_plural = _("integrations")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.credential.adapter.title} · {self.credential}"
+
+
+class EmployeeMapping(models.Model):
+    """Which user of the CRM an employee is («сопоставление сотрудников»)."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="mapping")
+    employee = models.ForeignKey(Employee, models.CASCADE, related_name="mappings", verbose_name=_("employee"))
+    crm_user = models.CharField(_("user in the CRM"), max_length=64)
+    crm_user_name = models.CharField(max_length=200, blank=True)
+    use_for_personal_manager = models.BooleanField(
+        _("use to find the personal manager"),
+        default=True,
+        help_text=_("Whether calls may be forwarded to this employee as the client's personal manager."),
+    )
+
+    class Meta:
+        verbose_name = _("employee mapping")
+        verbose_name_plural = _("employee mapping")
+        ordering = ["employee__name"]
+        constraints = [models.UniqueConstraint(fields=["integration", "employee"], name="one_mapping_per_employee")]
+
+    def __str__(self) -> str:
+        return f"{self.employee} → {self.crm_user_name or self.crm_user}"
+
+
+class CallSync(models.Model):
+    """The state of one call in one CRM account: the outbox.
+
+    There is work while `wanted` (the version of the call to be reflected) is above `noted` (the version that is). The
+    planner writes what is wanted, the worker what was done; neither touches the other's columns. `intent` names the
+    step whose request is under way; an intent whose lease ran out is a request of unknown fate. `progress` is the
+    adapter's own notes (the CRM's ids).
+    """
+
+    class State(models.TextChoices):
+        WANTED = "wanted", _("to be written")
+        SKIPPED = "skipped", _("not written")
+        WAITING = "waiting", _("waits for a decision")
+
+    call = models.ForeignKey(Call, models.CASCADE, related_name="syncs")
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="syncs")
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="syncs", verbose_name=_("integration"))
+
+    # The planner's
+    state = models.CharField(_("state"), max_length=8, choices=State)
+    reason = models.CharField(_("reason"), max_length=40, blank=True)
+    details = models.JSONField(default=dict)
+    wanted = models.PositiveIntegerField(default=0)
+    priority = models.PositiveSmallIntegerField(default=9)
+    due_at = models.DateTimeField(null=True)
+
+    # The worker's
+    noted = models.PositiveIntegerField(default=0)
+    progress = models.JSONField(default=dict)
+    intent = models.CharField(max_length=40, blank=True)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    parked = models.BooleanField(_("parked"), default=False)
+    error_kind = models.CharField(max_length=20, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    history = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("call in a CRM")
+        verbose_name_plural = _("calls in CRMs")
+        constraints = [models.UniqueConstraint(fields=["call", "credential"], name="one_sync_per_call_and_account")]
+        indexes = [
+            models.Index(
+                fields=["credential", "priority", "due_at"],
+                condition=Q(state="wanted", parked=False, wanted__gt=F("noted")),
+                name="sync_work",
+            ),
+            models.Index(fields=["integration", "reason"], condition=~Q(state="wanted"), name="sync_reasons"),
+            models.Index(fields=["credential"], condition=Q(parked=True), name="sync_parked"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.call} → {self.credential}"
+
+
+class Lane(models.Model):
+    """One batch in flight for a CRM account: who has it, until when, and whether the account is paused.
+
+    Accounts are named by their digest, so that two credentials of one account share a lane.
+    """
+
+    account = models.CharField(max_length=100, primary_key=True)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    open_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0)
+
+
+class CrmEvent(models.Model):
+    """A request of a CRM as it came. Kept before it is understood, like those of PBXs."""
+
+    class State(models.IntegerChoices):
+        NEW = 0, _("new")
+        HANDLED = 1, _("handled")
+        FAILED = 2, _("not understood")
+
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events")
+    received_at = models.DateTimeField(_("received"), auto_now_add=True)
+    path = models.CharField(max_length=200, blank=True)
+    query = models.TextField(blank=True)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField()
+    state = models.SmallIntegerField(_("state"), choices=State, default=State.NEW)
+    error = models.TextField(_("error"), blank=True)
+    outcome = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("CRM event")
+        verbose_name_plural = _("CRM events")
+        indexes = [models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new")]
+
+
+class SeenEvent(models.Model):
+    """Keys of CRM events that were handled: a repetition does nothing."""
+
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["credential", "key"], name="one_handling_per_event")]

@@ -1,0 +1,111 @@
+"""Answers telephony's question: who shall take this call? The client book first, the CRM within the time left."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.dispatch import receiver
+from django.utils import timezone
+
+from clients import book
+from clients.models import Client
+from crm_adapters.base import FORWARD, Capability, ClientMatch
+from employees.models import Company, Extension
+from outbound.errors import OutboundError
+from telephony.models import Call
+from telephony.routing import Opinion
+from telephony.signals import routing_question
+
+from . import credentials, directory
+from .directory import Wanting
+from .models import Credential
+
+FRESH = timedelta(minutes=10)
+LEAST_SECONDS = 0.2
+"""With less time left the CRM is not even asked."""
+
+
+@receiver(routing_question, sender=Call)
+def answer(call: Call, deadline: float, **_: Any) -> Opinion | None:
+    """The personal manager's extension, or why there is none; None where no integration forwards."""
+    wanting = next((row for row in directory.of_connection(call.connection_id) if _forwards(row, call)), None)
+    if wanting is None:
+        return None
+    if directory.is_employee_phone(wanting.company_id, call.client_phone):
+        return Opinion("employee_phone")
+    end = time.monotonic() + deadline
+    credential = Credential.objects.select_related("company").get(pk=wanting.credential_id)
+    client, how = _client(call, credential, end)
+    details = {"source": how}
+    if client is None:
+        return Opinion(how if how.startswith("crm_") else "nobody_known", details=details)
+    Call.objects.filter(pk=call.pk, client=None).update(client=client)
+    details |= {"client": client.name}
+    return _to_manager(wanting, client, details)
+
+
+def _forwards(wanting: Wanting, call: Call) -> bool:
+    able = Capability.CLIENT_LOOKUP in wanting.adapter.capabilities
+    in_filter = wanting.numbers is None or call.virtual_number in wanting.numbers
+    return able and in_filter and bool(wanting.settings.get(FORWARD))
+
+
+def _client(call: Call, credential: Credential, end: float) -> tuple[Client | None, str]:
+    """The client, and where he was found or why he was not."""
+    company, phone = credential.company, call.client_phone
+    known = book.find(company, phone, credential.source, timezone.now() - FRESH)
+    if known:
+        return (known if known.entity else None), "book"
+    left = end - time.monotonic()
+    if left < LEAST_SECONDS:
+        return _stale(company, phone, credential, "crm_no_time")
+    http = credentials.http_for(credential, purpose="client look-up", call_id=call.pk, deadline=left)
+    http.patience = left / 2
+    try:
+        match = credentials.speaking(
+            credential, http, lambda secrets: credential.adapter.find_client(http, secrets, phone, left)
+        )
+    except OutboundError as error:
+        return _stale(company, phone, credential, f"crm_{error.kind}")
+    return _remember(company, phone, credential, match), "crm"
+
+
+def _stale(company: Company, phone: str, credential: Credential, why: str) -> tuple[Client | None, str]:
+    """The CRM did not answer in time: what was known before is better than nothing."""
+    known = book.find(company, phone, credential.source)
+    return (known, "old_book") if known and known.entity else (None, why)
+
+
+def _remember(company: Company, phone: str, credential: Credential, match: ClientMatch | None) -> Client | None:
+    if match is None:
+        return None
+    entry = book.Entry(
+        source=credential.source,
+        entity=f"{match.entity}:{match.entity_id}",
+        name=match.name,
+        organisation=match.company,
+        manager=match.manager,
+        manager_extension=match.manager_extension,
+        link=match.link,
+        deals=match.deals,
+        others=match.others,
+    )
+    return book.remember(company, phone, entry)
+
+
+def _to_manager(wanting: Wanting, client: Client, details: dict[str, Any]) -> Opinion:
+    if not client.manager:
+        return Opinion("no_manager", details=details)
+    details["manager"] = client.manager
+    employee_id, mapped = next(
+        ((key, row) for key, row in wanting.mapping.items() if row.crm_user == client.manager), (None, None)
+    )
+    if mapped is None:
+        return Opinion("manager_not_mapped", details=details)
+    if not mapped.use_for_personal_manager:
+        return Opinion("manager_excluded", details=details)
+    extension = Extension.objects.filter(employee_id=employee_id).order_by("number").values_list("number", flat=True)
+    number = extension.first()
+    return Opinion("manager_found", number, details) if number else Opinion("manager_without_extension", details=details)

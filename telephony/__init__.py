@@ -1,0 +1,1 @@
+"""PBX side: connections, the inbox of what PBXs send, calls, recordings, commands."""

@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class TelephonyConfig(AppConfig):
+    name = "telephony"
+    verbose_name = _("Telephony")
+
+    def ready(self) -> None:
+        from employees import installation
+
+        from . import models
+
+        installation.watch(models.Connection, models.WebhookAddress, models.VirtualNumber)

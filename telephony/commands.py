@@ -1,0 +1,150 @@
+"""What we ask a PBX to do: dial, hang up, transfer, route. Each is written down before it is sent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from employees.models import User
+from outbound.errors import OutboundError, Rejected
+
+from .exchanges import http_for
+from .models import Call, Command, Connection
+from .providers.base import Capability
+
+WEB_SECONDS = 8.0
+"""The budget of a command that a person waits for."""
+
+
+def dial(
+    connection: Connection,
+    *,
+    extension: str,
+    phone: str,
+    line: str = "",
+    origin: dict[str, Any] | None = None,
+    user: User | None = None,
+) -> Command:
+    """Call the employee, then the client. `origin` is what the CRM that asked for it calls the call.
+
+    Raises `outbound.errors.OutboundError`; the refused command is kept with its reason.
+    """
+    _must(connection, Capability.DIAL)
+    command = _begin(
+        connection, "dial", {"extension": extension, "phone": phone, "line": line}, origin=origin or {}, user=user
+    )
+    http = http_for(connection, purpose="dial", deadline=WEB_SECONDS)
+    with _sent(command):
+        connection.protocol.dial(
+            http, connection.credentials, command=command.wire_id, extension=extension, phone=phone, line=line
+        )
+    return command
+
+
+def hangup(call: Call, user: User | None = None) -> Command:
+    """End a live call. Raises `OutboundError`."""
+    connection = call.connection
+    _must(connection, Capability.HANGUP)
+    if not call.live_leg:
+        raise Rejected(_("The call is over already."), code="call_is_over")
+    command = _begin(connection, "hangup", {"leg": call.live_leg}, call=call, user=user)
+    http = http_for(connection, purpose="hangup", call_id=call.pk, deadline=WEB_SECONDS)
+    with _sent(command):
+        connection.protocol.hangup(http, connection.credentials, command=command.wire_id, leg=call.live_leg)
+    return command
+
+
+def transfer(call: Call, to: str, *, method: Literal["blind", "hold"] = "blind", user: User | None = None) -> Command:
+    """Hand the client of a talking call to the extension or phone `to`. Raises `OutboundError`."""
+    connection = call.connection
+    _must(connection, Capability.TRANSFER)
+    talking = call.participants.filter(state="talking").order_by("-position").first()
+    if talking is None:
+        raise Rejected(_("Nobody is talking in this call, so there is nothing to transfer."), code="nobody_talks")
+    command = _begin(connection, "transfer", {"leg": talking.leg, "to": to, "method": method}, call=call, user=user)
+    http = http_for(connection, purpose="transfer", call_id=call.pk, deadline=WEB_SECONDS)
+    with _sent(command):
+        connection.protocol.transfer(
+            http,
+            connection.credentials,
+            command=command.wire_id,
+            leg=talking.leg,
+            by=talking.extension,
+            to=to,
+            method=method,
+        )
+    return command
+
+
+def route(call: Call, extension: str, deadline: float) -> Command:
+    """Send a call that is still in the menu to an extension. Raises `OutboundError`."""
+    connection = call.connection
+    command = _begin(connection, "route", {"leg": call.waiting_leg, "extension": extension}, call=call)
+    http = http_for(connection, purpose="route", call_id=call.pk, deadline=deadline, patience=0)
+    with _sent(command):
+        connection.protocol.route(
+            http,
+            connection.credentials,
+            command=command.wire_id,
+            leg=call.waiting_leg,
+            extension=extension,
+            deadline=deadline,
+        )
+    return command
+
+
+def _must(connection: Connection, capability: Capability) -> None:
+    if capability not in connection.protocol.capabilities:
+        words = _("%(pbx)s cannot do this.") % {"pbx": connection.protocol.title}
+        raise Rejected(words, code="not_supported")
+
+
+def _begin(
+    connection: Connection,
+    kind: str,
+    details: dict[str, Any],
+    *,
+    call: Call | None = None,
+    origin: dict[str, Any] | None = None,
+    user: User | None = None,
+) -> Command:
+    command = Command(
+        company_id=connection.company_id,
+        connection=connection,
+        call=call,
+        kind=kind,
+        details=details,
+        origin=origin or {},
+        requested_by=user,
+    )
+    command.wire_id = command.uuid.hex
+    command.save()
+    return command
+
+
+class _sent:
+    """Notes what became of a command: accepted unless an error says otherwise."""
+
+    def __init__(self, command: Command):
+        self._command = command
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        command = self._command
+        if isinstance(error, OutboundError):
+            command.state, command.error = Command.State.REFUSED, error.words
+        elif error is None:
+            command.state = Command.State.ACCEPTED
+        # The PBX's own late answer may have come first: it knows better than the immediate one.
+        Command.objects.filter(pk=command.pk, state=Command.State.SENT).update(state=command.state, error=command.error)
+
+
+def fail_unanswered(before: timezone.datetime) -> int:  # type: ignore[name-defined]
+    """Commands that were sent and never answered are shown as that."""
+    return Command.objects.filter(state=Command.State.SENT, created_at__lt=before).update(
+        state=Command.State.REFUSED, error="the PBX never answered"
+    )

@@ -1,0 +1,393 @@
+"""What a PBX protocol is to Callbridge.
+
+A provider is a folder with a module `provider.py` that defines one subclass of `Provider`. It turns what a PBX sends
+into facts and our commands into what the PBX understands. It holds no state, knows no database and imports nothing of
+ours but this module and `outbound`.
+
+Numbers in facts are as the vendor writes them (the house normalises them), times are aware.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from django import forms
+
+from outbound.http import Http
+
+Secrets = Mapping[str, str]
+"""What the credential form of a provider holds, by field name."""
+
+
+# --- What a PBX sends -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a PBX as it came. `path` is what follows the connection's own address, `headers` are lower-case."""
+
+    method: str
+    path: str
+    body: bytes
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    remote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What we answer to a PBX."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+class Refused(Exception):
+    """The sender is not proven, or the request is not one of this protocol: answered, counted, not stored."""
+
+    def __init__(self, status: int, code: str):
+        super().__init__(code)
+        self.reply = Reply(status, b'{"error":"%s"}' % code.encode())
+        self.code = code
+
+
+class NotUnderstood(Exception):
+    """A stored event cannot be parsed: it is kept and shown with these words, and parsed again after a mend."""
+
+
+# --- Facts: what an event says about a call ---------------------------------------------------------------------------
+
+
+class Direction(enum.StrEnum):
+    IN = "in"
+    OUT = "out"
+    INTERNAL = "internal"
+
+
+class LegState(enum.StrEnum):
+    RINGING = "ringing"
+    TALKING = "talking"
+    HELD = "held"
+    ENDED = "ended"
+
+
+class Place(enum.StrEnum):
+    """Where a leg is: in a voice menu, waiting in a queue, or at a person."""
+
+    MENU = "menu"
+    QUEUE = "queue"
+    PERSON = "person"
+
+
+class Outcome(enum.StrEnum):
+    ANSWERED = "answered"
+    MISSED = "missed"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class RecordingState(enum.StrEnum):
+    """`ANNOUNCED`: being recorded or made; `READY`: may be fetched; `ABSENT`: there is none and will be none."""
+
+    ANNOUNCED = "announced"
+    READY = "ready"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One side of a leg: an employee (with an extension) or somebody else (without). Hidden callers have neither."""
+
+    extension: str = ""
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """`call` is the vendor's id of the whole call, over all its legs."""
+
+    call: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg(Fact):
+    """A leg came into a state.
+
+    `seq` orders the states of this leg; facts with the same (`leg`, `seq`) are one. `parent` is the leg it was born
+    from. `command` is the id of the command of ours that made it. `callback` says that the PBX calls the employee first
+    and the client second. `direction` only where the protocol says it. `why` only in the end: what a call that ends
+    with this leg has come to if nobody talked.
+    """
+
+    leg: str
+    seq: int
+    state: LegState
+    place: Place = Place.PERSON
+    caller: Party = Party()
+    callee: Party = Party()
+    virtual_number: str = ""
+    parent: str = ""
+    command: str = ""
+    callback: bool = False
+    direction: Direction | None = None
+    why: Outcome | None = None
+    tracking_number: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Fact):
+    """The vendor's last word on a call: it is over. Empty fields say nothing. `at` is the end."""
+
+    direction: Direction | None = None
+    client_number: str = ""
+    extension: str = ""
+    virtual_number: str = ""
+    started_at: datetime | None = None
+    answered_at: datetime | None = None
+    outcome: Outcome | None = None
+    talk_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFact(Fact):
+    """Something became known of a recording. `recording` is the vendor's id, `url` a link where the vendor sends one."""
+
+    recording: str
+    state: RecordingState
+    extension: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Fact):
+    """Something that changes no state but is worth reading in the passport (keys pressed, speech topics)."""
+
+    text: str
+    client_number: str = ""
+    virtual_number: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias(Fact):
+    """`other` is one more id of the same call."""
+
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed(Fact):
+    """We ended the call ourselves: its end never came. `why` is shown."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """The PBX's late answer to a command of ours; belongs to no call."""
+
+    command: str
+    ok: bool
+    code: str
+    words: str = ""
+
+
+Parsed = Fact | CommandResult
+
+
+# --- What we ask of a PBX ---------------------------------------------------------------------------------------------
+
+
+class Capability(enum.StrEnum):
+    """What the house may ask of a provider. What is not listed is absent from our screens."""
+
+    DIAL = "dial"
+    HANGUP = "hangup"
+    TRANSFER = "transfer"
+    ROUTE = "route"  # by a command while the greeting plays
+    USERS = "users"
+    NUMBERS = "numbers"
+    HISTORY = "history"
+    RECORDINGS = "recordings"
+    TRACKING = "tracking"
+
+
+@dataclass(frozen=True, slots=True)
+class PbxUser:
+    """An employee as the PBX knows him; `extension` may be empty: then he cannot be mapped."""
+
+    name: str
+    extension: str
+    email: str = ""
+    mobile: str = ""
+    vendor_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PbxNumber:
+    """A number of the company as the vendor writes it; `name` is what the vendor's cabinet calls it."""
+
+    number: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLeg:
+    """One row of the vendor's history. `recordings` are the vendor's ids."""
+
+    call: str
+    direction: Direction | None
+    caller: Party
+    callee: Party
+    virtual_number: str
+    started_at: datetime
+    answered_at: datetime | None
+    ended_at: datetime
+    why: Outcome | None
+    recordings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A recording as the vendor gave it."""
+
+    content: bytes
+    content_type: str
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is behind a call-tracking number now. `utm` has the keys utm_source, utm_medium, …"""
+
+    utm: Mapping[str, str]
+    page: str = ""
+    city: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One precondition of a connection: fulfilled, or what to do about it."""
+
+    name: str
+    ok: bool
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """A name on the box: what a customer looks for, and how the form of its family is worded for it."""
+
+    slug: str
+    title: str
+    countries: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+# --- The protocol -----------------------------------------------------------------------------------------------------
+
+
+class Provider(ABC):
+    """A PBX protocol family.
+
+    Methods that get `http` speak to the vendor and raise `outbound.errors`; they neither retry nor store. `line` and
+    `phone` arguments are E.164; the provider writes them as its vendor wants.
+    """
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    brands: ClassVar[tuple[Brand, ...]]
+    capabilities: ClassVar[frozenset[Capability]]
+    form: ClassVar[type[forms.Form]]
+    """Credentials in the vendor's words. Fields that are secret use a password widget."""
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
+    """Names of fields, in credentials and in events, that are masked wherever a person or a log can read them."""
+    shared_paths: ClassVar[tuple[str, ...]] = ()
+    """Addresses without a connection's token that this vendor's documents promise (`identify` finds the connection)."""
+    clock_shifts: ClassVar[tuple[int, ...]] = ()
+    """Seconds by which this vendor's clock is known to be ahead in some accounts: recognised at the first live event."""
+    summary_patience: ClassVar[int] = 120
+    """Seconds after the end of the last leg within which the vendor's summary is expected."""
+
+    @property
+    def folder(self) -> Path:
+        """The provider's own folder: its guide (`guide.<language>.md`), words and samples lie there."""
+        import sys
+
+        return Path(str(sys.modules[type(self).__module__].__file__)).parent
+
+    def identify(self, request: Request) -> str:
+        """The account a request to a shared path names (unproven); raises `Refused`."""
+        raise Refused(404, "not_found")
+
+    def account(self, secrets: Secrets) -> str:
+        """What `identify` returns for requests of this account; empty where there are no shared paths."""
+        return ""
+
+    @abstractmethod
+    def authenticate(self, request: Request, secrets: Secrets) -> None:
+        """Prove the sender; raises `Refused`."""
+
+    def reply(self, request: Request) -> Reply:
+        """What to answer once the event is on disk."""
+        return Reply()
+
+    @abstractmethod
+    def parse(self, request: Request) -> list[Parsed]:
+        """What the event says. Pure. Nothing known: an empty list. Raises `NotUnderstood`."""
+
+    def shown(self, request: Request) -> str:
+        """The event as a person may read it in the passport, without secrets (the house masks once more)."""
+        return request.body.decode("utf-8", "replace")
+
+    def check(self, http: Http, secrets: Secrets) -> list[Check]:
+        """Try the credentials; change nothing at the vendor."""
+        return []
+
+    def dial(self, http: Http, secrets: Secrets, *, command: str, extension: str, phone: str, line: str) -> None:
+        """Call the employee at `extension`, then the client at `phone`, showing `line` (may be empty)."""
+        raise NotImplementedError
+
+    def hangup(self, http: Http, secrets: Secrets, *, command: str, leg: str) -> None:
+        """End a leg. A leg that is over already is a success."""
+        raise NotImplementedError
+
+    def transfer(
+        self, http: Http, secrets: Secrets, *, command: str, leg: str, by: str, to: str, method: Literal["blind", "hold"]
+    ) -> None:
+        """Hand the client on a talking leg from the extension `by` to the extension or phone `to`."""
+        raise NotImplementedError
+
+    def route(self, http: Http, secrets: Secrets, *, command: str, leg: str, extension: str, deadline: float) -> None:
+        """Send a call that is still in the menu or queue to an extension, within `deadline` seconds or not at all."""
+        raise NotImplementedError
+
+    def users(self, http: Http, secrets: Secrets) -> list[PbxUser]:
+        raise NotImplementedError
+
+    def numbers(self, http: Http, secrets: Secrets) -> list[PbxNumber]:
+        raise NotImplementedError
+
+    def history(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> Iterable[HistoryLeg]:
+        """The legs of all calls that began in the period. May take minutes: the vendor prepares it."""
+        raise NotImplementedError
+
+    def recording(self, http: Http, secrets: Secrets, recording: str, url: str) -> Audio | None:
+        """Fetch a recording; None when it is not there yet."""
+        raise NotImplementedError
+
+    def visitor(self, http: Http, secrets: Secrets, tracking_number: str) -> Visitor | None:
+        """Who was shown this call-tracking number; None when nobody is bound to it now."""
+        raise NotImplementedError

@@ -1,0 +1,135 @@
+"""Recordings: fetched as soon as the PBX has them, stored once, handed out by links of ours that live and can be revoked."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.core import signing
+from django.core.files.base import ContentFile
+from django.db.models import Q
+from django.utils import timezone
+
+from outbound.errors import OutboundError, Rejected
+
+from .exchanges import http_for
+from .hot import hot_write
+from .inbox import announce
+from .models import Recording
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(minutes=5)
+MAX_ATTEMPTS = 60
+_signer = signing.Signer(salt="callbridge.recording")
+
+
+def fetch(recording_id: int) -> bool:
+    """Fetch one recording that is due; true when it is stored now. Safe to call at any time and from many workers."""
+    recording = _claim(recording_id)
+    if recording is None:
+        return False
+    connection = recording.call.connection
+    http = http_for(connection, purpose="recording", call_id=recording.call_id, deadline=120)
+    try:
+        audio = connection.protocol.recording(http, connection.credentials, recording.key, recording.vendor_url)
+    except OutboundError as error:
+        _later(recording, error.words, error.retry_after, final=isinstance(error, Rejected))
+        return False
+    if audio is None:
+        _later(recording, "the PBX does not have it yet", None, final=False)
+        return False
+    _store(recording, audio.content, audio.content_type, audio.extension)
+    return True
+
+
+def due(now: datetime | None = None) -> list[int]:
+    """Ids of recordings to be fetched now."""
+    now = now or timezone.now()
+    rows = Recording.objects.filter(state=Recording.State.READY, due_at__lte=now)
+    return list(rows.filter(Q(lease_until=None) | Q(lease_until__lt=now)).values_list("id", flat=True)[:500])
+
+
+def request_again(recording: Recording) -> None:
+    """Somebody pressed «Запросить запись»: try at once, whatever happened before."""
+    with hot_write():
+        Recording.objects.filter(pk=recording.pk).exclude(state=Recording.State.STORED).update(
+            state=Recording.State.READY, due_at=timezone.now(), lease_until=None, attempts=0, error=""
+        )
+
+
+def _claim(recording_id: int) -> Recording | None:
+    now = timezone.now()
+    with hot_write():
+        claimed = (
+            Recording.objects.filter(pk=recording_id, state=Recording.State.READY, due_at__lte=now)
+            .filter(Q(lease_until=None) | Q(lease_until__lt=now))
+            .update(lease_until=now + LEASE)
+        )
+    if not claimed:
+        return None
+    return Recording.objects.select_related("call__connection__company").get(pk=recording_id)
+
+
+def _later(recording: Recording, words: str, retry_after: float | None, *, final: bool) -> None:
+    """A minute apart as vendors ask, growing to an hour; given up after some days or on a final refusal."""
+    attempts = recording.attempts + 1
+    pause = max(retry_after or 0, min(3600, 60 * 1.3 ** max(0, attempts - 5)))
+    over = final or attempts >= MAX_ATTEMPTS
+    with hot_write():
+        Recording.objects.filter(pk=recording.pk).update(
+            attempts=attempts,
+            error=words,
+            lease_until=None,
+            state=Recording.State.FAILED if over else Recording.State.READY,
+            due_at=None if over else timezone.now() + timedelta(seconds=pause),
+        )
+        if over:
+            announce([recording.call_id])
+
+
+def _store(recording: Recording, content: bytes, content_type: str, extension: str) -> None:
+    name = f"{recording.uuid}.{extension}"
+    recording.file.save(name, ContentFile(content), save=False)
+    with hot_write():
+        Recording.objects.filter(pk=recording.pk).update(
+            file=recording.file.name,
+            content_type=content_type,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            state=Recording.State.STORED,
+            stored_at=timezone.now(),
+            due_at=None,
+            lease_until=None,
+            error="",
+        )
+        announce([recording.call_id])
+
+
+# --- Links ------------------------------------------------------------------------------------------------------------
+
+
+def link(recording: Recording) -> str:
+    """An address that anybody who has it can fetch the audio from, until it is revoked."""
+    proof = _signer.signature(f"{recording.uuid}:{recording.revision}")
+    extension = recording.file.name.rsplit(".", 1)[-1]
+    return f"{settings.PUBLIC_URL}/recordings/{recording.uuid}/{proof}.{extension}"
+
+
+def by_link(uuid: str, proof: str) -> Recording | None:
+    """The recording behind a link; None when it is forged or revoked."""
+    recording = Recording.objects.filter(uuid=uuid, state=Recording.State.STORED).first()
+    if recording is None:
+        return None
+    try:
+        _signer.unsign(f"{recording.uuid}:{recording.revision}:{proof}")
+    except signing.BadSignature:
+        return None
+    return recording
+
+
+def revoke(recording: Recording) -> None:
+    """Links given out so far stop working."""
+    Recording.objects.filter(pk=recording.pk).update(revision=recording.revision + 1)

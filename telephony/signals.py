@@ -1,0 +1,10 @@
+"""What telephony tells and asks the rooms above it, which it does not know."""
+
+from django.dispatch import Signal
+
+calls_changed = Signal()
+"""`calls`: list of changed `Call`s with `people` (participants), `audio` (recordings) and
+`changes` (names of fields that just changed) attached. Sent in the transaction that changes them."""
+
+routing_question = Signal()
+"""`call`, `deadline` (seconds left): whose client is this? Receivers return a `routing.Opinion` or None."""
