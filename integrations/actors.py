@@ -9,7 +9,7 @@ from telephony.schedule import every
 from . import sync, webhooks
 
 
-@dramatiq.actor(queue_name="sync", max_retries=0, time_limit=600_000)
+@dramatiq.actor(queue_name="sync", time_limit=600_000)
 def sync_call(sync_id: int) -> None:
     """Bring a call into its CRM, together with what else is due in the same account."""
     again = sync.work_off(sync_id)
@@ -17,7 +17,7 @@ def sync_call(sync_id: int) -> None:
         sync_call.send_with_options(args=(sync_id,), delay=max(50, int(again * 1000)))
 
 
-@dramatiq.actor(queue_name="default", max_retries=0)
+@dramatiq.actor(queue_name="default")
 def handle_crm_event(event_id: int) -> None:
     webhooks.handle(event_id)
 

@@ -16,4 +16,4 @@ class IntegrationsConfig(AppConfig):
             models.EmployeeMapping,
             through=(models.Integration.connections.through, models.Integration.numbers.through),
         )
-        from . import plan, routing  # noqa: F401  (they listen to telephony)
+        from . import actors, plan, routing  # noqa: F401  (they listen to telephony)

@@ -18,12 +18,12 @@ from .schedule import every
 from .signals import calls_changed
 
 
-@dramatiq.actor(queue_name="recordings", max_retries=0, time_limit=300_000)
+@dramatiq.actor(queue_name="recordings", time_limit=300_000)
 def fetch_recording(recording_id: int) -> None:
     recordings.fetch(recording_id)
 
 
-@dramatiq.actor(queue_name="default", max_retries=0)
+@dramatiq.actor(queue_name="default")
 def look_up_visitor(call_id: int) -> None:
     tracking.look_up(call_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ decisions = Counter("callbridge_routing", "Routing decisions", ["code"])
 seconds = Histogram("callbridge_routing_seconds", "From the event to the routing decision")
 
 _pool = ThreadPoolExecutor(16, thread_name_prefix="routing")
+_open_questions: set[Future[None]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,14 @@ def wanted(call: Call) -> bool:
 
 def begin(call_id: int, received: float) -> None:
     """Ask in a thread of this process. `received`: monotonic time at which the PBX's event came."""
-    _pool.submit(_in_thread, call_id, received)
+    question = _pool.submit(_in_thread, call_id, received)
+    _open_questions.add(question)
+    question.add_done_callback(_open_questions.discard)
+
+
+def settle(timeout: float = 30) -> None:
+    """Wait until no question is open (replays and tests do)."""
+    wait(list(_open_questions), timeout=timeout)
 
 
 def _in_thread(call_id: int, received: float) -> None:

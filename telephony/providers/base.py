@@ -316,6 +316,8 @@ class Provider(ABC):
     """Names of fields, in credentials and in events, that are masked wherever a person or a log can read them."""
     shared_paths: ClassVar[tuple[str, ...]] = ()
     """Addresses without a connection's token that this vendor's documents promise (`identify` finds the connection)."""
+    wire_names: ClassVar[Mapping[str, str]] = {}
+    """What the vendor calls a field of the form, where its name differs: vendor's name → field."""
     clock_shifts: ClassVar[tuple[int, ...]] = ()
     """Seconds by which this vendor's clock is known to be ahead in some accounts: recognised at the first live event."""
     summary_patience: ClassVar[int] = 120

@@ -1,0 +1,320 @@
+"""Plays one sample: a scratch company, the vendor's requests at the real doors, and what became of it against `expect`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import requests
+from django.test import RequestFactory
+from dramatiq import Worker
+
+from crm_adapters import registry as crms
+from crm_adapters.base import Adapter
+from employees import phones
+from employees.models import Company
+from integrations import webhooks as crm_webhooks
+from integrations.models import Credential
+from outbound.http import substituted
+from telephony import routing
+from telephony import webhooks as pbx_webhooks
+from telephony.models import Call, Connection, Recording
+from telephony.providers import registry as pbxs
+from telephony.providers.base import Provider, Request
+from telephony.routing import Opinion
+from telephony.signals import calls_changed, routing_question
+
+from .recorded import RecordedVendor, recorded_of
+
+COARSE = {"no_answer": "missed", "cancelled": "missed", "rejected": "failed"}
+"""Our finer outcomes, as the samples speak."""
+
+
+@dataclass(slots=True)
+class Played:
+    """What a replay found. `calls` as the samples speak of them; `misses` name each expectation that was not met."""
+
+    file: str
+    scenario: str = ""
+    provider: str = ""
+    http: list[int] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    misses: list[str] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, ensure_ascii=False)
+
+
+@contextmanager
+def workers() -> Iterator[None]:
+    """The product's actors run in this process meanwhile."""
+    worker = Worker(dramatiq.get_broker(), worker_timeout=10, worker_threads=1)
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.stop(timeout=5_000)
+
+
+def play(path: Path) -> Played:
+    """Play one file in the current (scratch) database, inside `workers`."""
+    played = Played(file=str(path))
+    try:
+        sample = json.loads(path.read_text(encoding="utf-8"))
+        played.scenario = sample.get("scenario", path.stem)
+        played.provider = _vendor(sample, path)
+    except (OSError, ValueError, AttributeError) as error:
+        played.misses.append(f"not a sample: {error}")
+        return played
+    if played.provider in pbxs.all_providers():
+        _Pbx(sample, pbxs.get(played.provider), played).play()
+    elif played.provider in crms.all_adapters():
+        _Crm(sample, crms.get(played.provider), played).play()
+    else:
+        played.misses.append(f"no vendor called {played.provider!r} is installed")
+    return played
+
+
+def _vendor(sample: dict[str, Any], path: Path) -> str:
+    for exchange in sample.get("exchanges", []):
+        if exchange.get("direction") == "vendor->hub":
+            parts = exchange["path"].split("/")
+            if len(parts) > 2 and parts[1] == "hooks":
+                return parts[2]
+    known = pbxs.all_providers().keys() | crms.all_adapters().keys()
+    return next((part for part in reversed(path.resolve().parts[:-1]) if part in known), path.resolve().parent.name)
+
+
+class _Replay:
+    """What replays of PBXs and of CRMs have in common."""
+
+    def __init__(self, sample: dict[str, Any], played: Played):
+        self.sample, self.played = sample, played
+        self.exchanges: list[dict[str, Any]] = sample.get("exchanges", [])
+        self.vendor = RecordedVendor(recorded_of(self.exchanges))
+        expect = sample.get("expect") or {}
+        self.expects: list[dict[str, Any]] = expect if isinstance(expect, list) else [expect]
+        self.company = Company.objects.create(name=f"Replay of {played.scenario}")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """What the product sends meanwhile is answered from the recording."""
+        session = requests.Session()
+        session.mount("http://", self.vendor)
+        session.mount("https://", self.vendor)
+        with substituted(session):
+            yield
+
+    def settle(self) -> None:
+        """Wait until everything that an event has set off is done."""
+        broker = dramatiq.get_broker()
+        routing.settle()
+        for queue in broker.get_declared_queues():
+            broker.join(queue, timeout=30_000)
+
+    def miss(self, what: str, expected: object, found: object) -> None:
+        self.played.misses.append(f"{what}: expected {expected!r}, found {found!r}")
+
+    def compare_status(self, exchange: dict[str, Any], status: int) -> None:
+        self.played.http.append(status)
+        expected = (exchange.get("response") or {}).get("status")
+        if expected is not None and int(expected) != status:
+            self.miss(f"HTTP {len(self.played.http)}", int(expected), status)
+
+
+class _Pbx(_Replay):
+    def __init__(self, sample: dict[str, Any], provider: Provider, played: Played):
+        super().__init__(sample, played)
+        self.provider = provider
+        self.states: dict[int, list[str]] = {}
+        secrets = {provider.wire_names.get(key, key): value for key, value in sample.get("secrets", {}).items()}
+        defaults = {name: field.initial for name, field in provider.form.base_fields.items() if field.initial is not None}
+        self.connection = Connection(
+            company=self.company, provider=provider.slug, brand=provider.brands[0].slug, name=provider.title
+        )
+        self.connection.credentials = {**defaults, **secrets}
+        self.connection.save()
+
+    def play(self) -> None:
+        token = self.connection.address.token
+        calls_changed.connect(self._watch, sender=Call)
+        routing_question.connect(self._answer, sender=Call)
+        try:
+            with self.running():
+                for index, exchange in enumerate(self.exchanges):
+                    if exchange.get("direction") == "vendor->hub":
+                        self.vendor.position = index
+                        self._send(exchange, token)
+                self.settle()
+        finally:
+            calls_changed.disconnect(self._watch, sender=Call)
+            routing_question.disconnect(self._answer, sender=Call)
+        self._compare()
+
+    def _send(self, exchange: dict[str, Any], token: str) -> None:
+        path, _, query = exchange["path"].partition("?")
+        parts = path.split("/", 4)
+        request = Request(
+            method=exchange.get("method", "POST"),
+            path=parts[4] if len(parts) > 4 else "",
+            body=(exchange.get("body") or "").encode(),
+            query=query,
+            headers={key.lower(): value for key, value in (exchange.get("headers") or {}).items()},
+            remote="127.0.0.1",
+        )
+        reply = pbx_webhooks.receive(self.provider, token, request)
+        self.settle()
+        self.compare_status(exchange, reply.status)
+
+    def _watch(self, calls: list[Call], **_: Any) -> None:
+        for call in calls:
+            states = self.states.setdefault(call.pk, [])
+            if call.state not in states:
+                states.append(call.state)
+
+    def _answer(self, call: Call, **_: Any) -> Opinion | None:
+        """The sample's manager, where it says that the call was routed to one."""
+        for expect in self.expects:
+            if route := expect.get("route_command"):
+                return Opinion("manager_found", route["to_number"])
+        return None
+
+    # --- What became of it
+
+    def _compare(self) -> None:
+        calls = list(Call.objects.filter(company=self.company).order_by("started_at", "id"))
+        self.played.calls = [self._spoken(call) for call in calls]
+        expects = [expect for expect in self.expects if self._speaks_of_a_call(expect)]
+        for name in ("calls_created", "stored_calls"):
+            for expect in self.expects:
+                if name in expect and expect[name] is not None and expect[name] != len(calls):
+                    self.miss(name, expect[name], len(calls))
+        if len(expects) > len(calls):
+            self.miss("calls", len(expects), len(calls))
+        for expect, call in self._paired(expects, calls):
+            self._compare_call(expect, call)
+
+    @staticmethod
+    def _speaks_of_a_call(expect: dict[str, Any]) -> bool:
+        return any(expect.get(name) for name in ("direction", "outcome", "client_phone"))
+
+    def _paired(self, expects: list[dict[str, Any]], calls: list[Call]) -> list[tuple[dict[str, Any], Call]]:
+        """Each expectation with the call that meets it best."""
+        if len(expects) > len(calls) or len(calls) > 6:
+            return list(zip(expects, calls, strict=False))
+        best = min(
+            itertools.permutations(calls, len(expects)),
+            key=lambda order: sum(len(self._unmet(e, c)) for e, c in zip(expects, order, strict=True)),
+        )
+        return list(zip(expects, best, strict=True))
+
+    def _compare_call(self, expect: dict[str, Any], call: Call) -> None:
+        for name, expected, found in self._unmet(expect, call):
+            self.miss(name, expected, found)
+
+    def _unmet(self, expect: dict[str, Any], call: Call) -> list[tuple[str, object, object]]:
+        spoken = self._spoken(call)
+        recordings = list(call.recordings.exclude(state=Recording.State.ABSENT))
+        found: dict[str, object] = {
+            "direction": spoken["direction"],
+            "outcome": spoken["outcome"],
+            "extension": spoken["extension"],
+            "talk_seconds": spoken["talk_seconds"],
+            "first_extension": call.first_extension,
+            "pbx_call_id": call.key,
+            "state_sequence": self.states.get(call.pk, []),
+            "missed_calls_created": int(spoken["outcome"] == "missed"),
+            "recording_downloads": sum(row.state == Recording.State.STORED for row in recordings),
+            "utm": {key.removeprefix("utm_"): value for key, value in call.utm.items()},
+            "dtmf": None,
+        }
+        rows = [(name, expect[name], value) for name, value in found.items() if expect.get(name) is not None]
+        rows = [row for row in rows if row[0] != "dtmf" and not _equal(row[1], row[2])]
+        for name in ("client_phone", "virtual_number"):
+            if expect.get(name) is not None and not self._same_number(expect[name], spoken[name]):
+                rows.append((name, expect[name], spoken[name]))
+        if expect.get("recording") is not None:
+            rows += self._unmet_recording(expect["recording"], recordings)
+        if expect.get("route_command") is not None:
+            rows += self._unmet_route(expect["route_command"], call)
+        return rows
+
+    def _same_number(self, one: str, other: str) -> bool:
+        region = self.company.region
+        digits = ["".join(filter(str.isdigit, phones.normalise(str(number), region))) for number in (one, other)]
+        return digits[0] == digits[1]
+
+    @staticmethod
+    def _unmet_recording(expected: str, recordings: list[Recording]) -> list[tuple[str, object, object]]:
+        references = [row.key for row in recordings] + [row.vendor_url for row in recordings]
+        met = expected in references if expected else not recordings
+        return [] if met else [("recording", expected, [row.key for row in recordings])]
+
+    @staticmethod
+    def _unmet_route(expected: dict[str, str], call: Call) -> list[tuple[str, object, object]]:
+        sent = [command.details for command in call.commands_of_call.filter(kind="route", state="accepted")]
+        met = {"leg": expected["call_id"], "extension": expected["to_number"]} in sent
+        return [] if met else [("route_command", expected, sent)]
+
+    @staticmethod
+    def _spoken(call: Call) -> dict[str, Any]:
+        recording = call.recordings.exclude(state=Recording.State.ABSENT).order_by("id").first()
+        return {
+            "direction": call.direction,
+            "client_phone": call.client_phone,
+            "virtual_number": call.virtual_number,
+            "extension": call.extension,
+            "outcome": COARSE.get(call.outcome, call.outcome),
+            "talk_seconds": call.talk_seconds,
+            "recording": recording.key if recording else "",
+        }
+
+
+def _equal(expected: Any, found: Any) -> bool:
+    if isinstance(expected, list):
+        return list(dict.fromkeys(map(str, expected))) == list(dict.fromkeys(map(str, found)))
+    if isinstance(expected, dict):
+        return {key: str(value) for key, value in expected.items()} == {key: str(value) for key, value in found.items()}
+    return str(expected) == str(found)
+
+
+class _Crm(_Replay):
+    """A CRM's requests at the real door; what we ask of the CRM meanwhile is answered from the recording."""
+
+    def __init__(self, sample: dict[str, Any], adapter: Adapter, played: Played):
+        super().__init__(sample, played)
+        self.adapter = adapter
+        secrets = {adapter.wire_names.get(key, key): value for key, value in sample.get("secrets", {}).items()}
+        fields = adapter.credential_form.base_fields.items()
+        defaults = {name: field.initial for name, field in fields if field.initial is not None}
+        self.credential = Credential(company=self.company, crm=adapter.slug, state=Credential.State.READY)
+        self.credential.values = {**defaults, **secrets}
+        self.credential.save()
+
+    def play(self) -> None:
+        with self.running():
+            for index, exchange in enumerate(self.exchanges):
+                if exchange.get("direction") == "vendor->hub":
+                    self.vendor.position = index
+                    self._send(exchange)
+                    self.settle()
+
+    def _send(self, exchange: dict[str, Any]) -> None:
+        path, _, query = exchange["path"].partition("?")
+        token = self.sample.get("secrets", {}).get("hub_path_token", "")
+        rest = path.removeprefix(f"/hooks/{self.adapter.slug}/").removeprefix(f"{token}/" if token else "")
+        headers = {f"HTTP_{key.upper().replace('-', '_')}": value for key, value in (exchange.get("headers") or {}).items()}
+        kind = headers.pop("HTTP_CONTENT_TYPE", "application/x-www-form-urlencoded")
+        headers.pop("HTTP_HOST", None)
+        request = RequestFactory().generic(
+            exchange.get("method", "POST"), path, exchange.get("body") or "", kind, QUERY_STRING=query, **headers
+        )
+        target = f"{self.credential.webhook_token}/{rest}"
+        response = crm_webhooks.receive(request, self.adapter.slug, target)
+        self.compare_status(exchange, response.status_code)

@@ -1,0 +1,103 @@
+"""Values as Mango writes them: the same field is a number in one place and a string in another."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+# After the year 2200 it is no epoch in seconds.
+_LATEST = 7_258_118_400
+
+
+def clean(text: str) -> str:
+    """Without what no database takes: NUL and lone surrogates."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return clean(str(value)).strip()
+    raise ValueError("is no text")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, float):
+        value = str(value)
+    if isinstance(value, str):
+        whole, _, rest = value.strip().partition(".")
+        value = int(whole) if not rest.strip("0") else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("is no whole number")
+
+
+def _maybe_integer(value: Any) -> int | None:
+    """A code in digits; what is written in words (an old example has such reasons) says nothing to us."""
+    try:
+        return _integer(value)
+    except ValueError:
+        return None
+
+
+def moment(value: Any) -> datetime:
+    """Seconds of the epoch; raises `ValueError`."""
+    seconds = _integer(value)
+    if not 0 < seconds < _LATEST:
+        raise ValueError("is no time")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _maybe_moment(value: Any) -> datetime | None:
+    return None if value in (None, "") or _integer(value) <= 0 else moment(value)
+
+
+def _object(value: Any) -> Any:
+    """An empty object, where the vendor writes it as null, an empty list or an empty string."""
+    return value or {}
+
+
+def _list(value: Any) -> Any:
+    return value or []
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Id = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=255)]
+Integer = Annotated[int, BeforeValidator(_integer)]
+MaybeInteger = Annotated[int | None, BeforeValidator(_maybe_integer)]
+Sequence = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**31)]
+Moment = Annotated[datetime, BeforeValidator(moment)]
+"""Seconds of the epoch. The document says "UTC+3", its examples are plain epoch: the house watches the clock."""
+MaybeMoment = Annotated[datetime | None, BeforeValidator(_maybe_moment)]
+"""A moment; 0 where it never came."""
+EmptyObject = BeforeValidator(_object)
+EmptyList = BeforeValidator(_list)
+
+
+class Model(BaseModel):
+    """A thing of the vendor's. Fields we do not know are none of our business."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+def load(text: str) -> dict[str, Any]:
+    """A JSON object; raises `ValueError` for anything else."""
+    try:
+        value = jsonlib.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with which fields, without their values."""
+    rows = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in rows)
