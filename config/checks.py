@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from employees import installation
 
 
 @register(Tags.database)
-def encryption_key(databases: list[str] | None = None, **_: Any) -> list[CheckMessage]:
+def encryption_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """`check --database default`: the key must decrypt what is stored."""
     if not databases:
         return []
@@ -31,5 +32,11 @@ def memory_broker(**_: Any) -> list[CheckMessage]:
     """A queue in one process serves only that process."""
     if settings.BROKER_URL.startswith("memory:") and not settings.SQLITE:
         hint = "Set BROKER_URL to Redis or RabbitMQ, or run a single `manage.py serve` process."
-        return [Error("PostgreSQL with a queue in memory: other processes would not share it.", hint=hint, id="callbridge.E002")]
+        return [
+            Error(
+                "PostgreSQL with a queue in memory: other processes would not share it.",
+                hint=hint,
+                id="callbridge.E002",
+            )
+        ]
     return []

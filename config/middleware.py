@@ -26,5 +26,7 @@ class RequestLog:
         response["X-Request-ID"] = request_id
         if not request.path.startswith(QUIET):
             milliseconds = round((time.monotonic() - started) * 1000)
-            log.info("request", method=request.method, path=request.path, status=response.status_code, ms=milliseconds)
+            # The route, not the path: paths of webhooks and recordings hold secrets.
+            route = f"/{request.resolver_match.route}" if request.resolver_match else "(none)"
+            log.info("request", method=request.method, route=route, status=response.status_code, ms=milliseconds)
         return response

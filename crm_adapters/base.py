@@ -54,7 +54,7 @@ class CallFacts:
     """What is known of a call now.
 
     `id` is ours, unique for ever, and the key that CRMs are given. `version` grows with each change. `direction` is
-    `in` or `out`, `state` `ringing`, `answered`, `held`, `transferred` or `finished`, `outcome` (only when finished) one
+    `in` or `out`, `state` is `ringing`, `answered`, `held`, `transferred` or `finished`, `outcome` (when finished) one
     of `answered`, `missed`, `busy`, `no_answer`, `cancelled`, `rejected`, `failed`. `recording_url` is a link of ours
     that lives; `recording_expected` says that a recording may still come. `crm_call` is the CRM's own id of the call
     where the CRM began it. `live` is false for a call that is written long after it happened: nothing pops up then.
@@ -264,9 +264,10 @@ class Adapter(ABC):
     widget has the attribute `data-source="users"` is a choice of the CRM's users."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Names of credential fields that are never shown again."""
+    wire_names: ClassVar[Mapping[str, str]] = {}
+    """What the vendor calls a credential's field, where its name differs: vendor's name → field."""
     batch_size: ClassVar[int] = 1
     """How many steps one `perform` takes at the most."""
-    allowed_hosts: ClassVar[tuple[str, ...]] = ()
 
     @property
     def folder(self) -> Path:

@@ -9,6 +9,4 @@ class EmployeesConfig(AppConfig):
     def ready(self) -> None:
         from . import installation, models
 
-        installation.watch(
-            models.Company, models.Employee, models.EmployeePhone, models.Extension, models.Membership
-        )
+        installation.watch(models.Company, models.Employee, models.EmployeePhone, models.Extension, models.Membership)

@@ -69,7 +69,9 @@ class Company(models.Model):
         validators=[valid_region],
         help_text=_("A number without a country code is read as one of this country."),
     )
-    language = models.CharField(_("language"), max_length=5, default="ru", choices=[("ru", _("Russian")), ("en", _("English"))])
+    language = models.CharField(
+        _("language"), max_length=5, default="ru", choices=[("ru", _("Russian")), ("en", _("English"))]
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -171,7 +173,9 @@ class Extension(models.Model):
     company = models.ForeignKey(Company, models.CASCADE, related_name="extensions", verbose_name=_("company"))
     number = models.CharField(_("extension"), max_length=32)
     name = models.CharField(_("name in the PBX"), max_length=200, blank=True)
-    handling = models.CharField(_("what to do with its calls"), max_length=16, choices=Handling, default=Handling.UNKNOWN)
+    handling = models.CharField(
+        _("what to do with its calls"), max_length=16, choices=Handling, default=Handling.UNKNOWN
+    )
     employee = models.ForeignKey(
         Employee, models.CASCADE, null=True, blank=True, related_name="extensions", verbose_name=_("employee")
     )

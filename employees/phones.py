@@ -51,7 +51,9 @@ def required(number: str, region: str) -> str:
     """`number` as E.164; raises `ValidationError` when it is no phone."""
     phone = normalise(number, region)
     if not re.fullmatch(r"\+\d{7,15}", phone):
-        raise ValidationError(_("“%(number)s” is not a phone number. Write it as +7 495 000-00-00.") % {"number": number})
+        raise ValidationError(
+            _("“%(number)s” is not a phone number. Write it as +7 495 000-00-00.") % {"number": number}
+        )
     return phone
 
 

@@ -1,4 +1,4 @@
-"""The keys of CRM accounts: how an account speaks, how its tokens are renewed, and what happens when it refuses them."""
+"""The keys of CRM accounts: how an account speaks, how its tokens are renewed, what happens when it refuses them."""
 
 from __future__ import annotations
 

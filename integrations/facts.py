@@ -40,7 +40,7 @@ def facts_of(call: Call, people: Sequence[Person], audio: Sequence[Recording], w
         talk_seconds=call.talk_seconds,
         wait_seconds=call.wait_seconds,
         recording_url=recordings.link(stored) if stored else "",
-        recording_name=stored.file.name.rsplit("/", 1)[-1] if stored else "",
+        recording_name=str(stored.file.name).rsplit("/", 1)[-1] if stored else "",
         recording_expected=any(row.state in {Recording.State.ANNOUNCED, Recording.State.READY} for row in audio),
         utm=call.utm,
         crm_call=mine.get("crm_call", ""),

@@ -1,4 +1,4 @@
-"""Who wants this call, and why not: the verdict for each CRM account, written in the transaction that changes a call."""
+"""Who wants this call, and why not: a verdict for each CRM account, in the transaction that changes the call."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def _accounts(call: Call, rows: list[CallSync]) -> list[tuple[Wanting, CallSync 
     fresh = [
         wanting
         for wanting in directory.of_connection(call.connection_id)
-        if wanting.integration_id not in begun and wanting.credential_id not in taken and wanting.account not in accounts
+        if wanting.integration_id not in begun
+        and wanting.credential_id not in taken
+        and wanting.account not in accounts
     ]
     by_account: dict[str, Wanting] = {}
     for wanting in fresh:
@@ -106,7 +108,7 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     verdict = consider(call, wanting, already=row.state == State.WANTED)
     row.state, row.reason, row.details = verdict.state, verdict.reason, verdict.details
     if verdict.state == State.WANTED:
-        facts = facts_of(call, call.people, call.audio, wanting)  # type: ignore[attr-defined]
+        facts = facts_of(call, call.people, call.audio, wanting)
         if refusal := wanting.adapter.refuses(facts):
             row.state, row.reason = State.SKIPPED, refusal
         elif step := wanting.adapter.plan(Job(facts, wanting.settings, row.progress)):
@@ -133,7 +135,7 @@ def consider(call: Call, wanting: Wanting, already: bool = False) -> Verdict:
 
 def _by_extension(call: Call, shorts: dict[str, Short]) -> Verdict:
     """Those who talked decide; those who rang while nobody has."""
-    people: list[Person] = call.people  # type: ignore[attr-defined]
+    people: list[Person] = call.people
     talked = [person.extension for person in people if person.answered_at]
     numbers = talked or [person.extension for person in people]
     unknown = Short(Handling.UNKNOWN)

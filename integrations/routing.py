@@ -99,13 +99,14 @@ def _to_manager(wanting: Wanting, client: Client, details: dict[str, Any]) -> Op
     if not client.manager:
         return Opinion("no_manager", details=details)
     details["manager"] = client.manager
-    employee_id, mapped = next(
-        ((key, row) for key, row in wanting.mapping.items() if row.crm_user == client.manager), (None, None)
-    )
-    if mapped is None:
+    found = next(((key, row) for key, row in wanting.mapping.items() if row.crm_user == client.manager), None)
+    if found is None:
         return Opinion("manager_not_mapped", details=details)
+    employee_id, mapped = found
     if not mapped.use_for_personal_manager:
         return Opinion("manager_excluded", details=details)
     extension = Extension.objects.filter(employee_id=employee_id).order_by("number").values_list("number", flat=True)
     number = extension.first()
-    return Opinion("manager_found", number, details) if number else Opinion("manager_without_extension", details=details)
+    return (
+        Opinion("manager_found", number, details) if number else Opinion("manager_without_extension", details=details)
+    )

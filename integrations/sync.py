@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
-from crm_adapters.base import Done, Job, NotMade, Priority, Repeat, Result, Step, Work
+from crm_adapters.base import Job, NotMade, Priority, Repeat, Result, Step, Work
 from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected
 from outbound.http import Exchange as Masked
@@ -41,13 +41,27 @@ DEADLINE = 60.0
 LONGEST_PAUSE = 3600.0
 LONGEST_LANE_PAUSE = 60.0
 HISTORY = 50
-WORKED = ["noted", "progress", "intent", "lease", "lease_until", "not_before", "attempts", "parked", "error_kind", "error", "history"]
+WORKED = [
+    "noted",
+    "progress",
+    "intent",
+    "lease",
+    "lease_until",
+    "not_before",
+    "attempts",
+    "parked",
+    "error_kind",
+    "error",
+    "history",
+]
 CLAIMED = ["intent", "lease", "lease_until"]
 
 steps = Counter("callbridge_crm_steps", "Steps made in CRMs", ["crm", "step", "result"])
 requests_made = Counter("callbridge_crm_requests", "HTTP requests to CRMs", ["crm"])
 lag = Histogram(
-    "callbridge_crm_lag_seconds", "From the change of a call to its note", ["crm"],
+    "callbridge_crm_lag_seconds",
+    "From the change of a call to its note",
+    ["crm"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
 )
 
@@ -72,7 +86,7 @@ class Idle:
 
 
 def work_off(sync_id: int, rounds: int = 50) -> float | None:
-    """Work off what is due in the account of this row; returns the seconds after which to come again, if it is known."""
+    """Work off what is due in the account of this row; returns the seconds after which to come again, if known."""
     credential = Credential.objects.filter(syncs=sync_id).first()
     if credential is None:
         return None
@@ -101,7 +115,9 @@ def accounts_with_work() -> list[int]:
     """One due row for each account that is not paused."""
     now = timezone.now()
     paused = Lane.objects.filter(Q(open_at__gt=now) | Q(lease_until__gt=now)).values_list("account", flat=True)
-    rows = due(now).exclude(credential__state__in=_PAUSED).values_list("id", "credential_id", "credential__account_digest")
+    rows = (
+        due(now).exclude(credential__state__in=_PAUSED).values_list("id", "credential_id", "credential__account_digest")
+    )
     closed = set(paused)
     first: dict[int, int] = {}
     for row_id, credential_id, account in rows.order_by("credential_id").iterator():
@@ -154,9 +170,7 @@ def _lane(account: str) -> Lane:
     return rows.get()
 
 
-def _choose(
-    credential: Credential, now: datetime
-) -> tuple[list[tuple[CallSync, Wanting, Work]], list[CallSync], bool]:
+def _choose(credential: Credential, now: datetime) -> tuple[list[tuple[CallSync, Wanting, Work]], list[CallSync], bool]:
     """The batch: rows of unknown fate that must be looked for come first and alone. Second: rows that need nothing."""
     size = credential.adapter.batch_size
     rows = (
@@ -362,5 +376,3 @@ def resume(credential: Credential) -> None:
     """The account is connected again: its lane opens and what waited flows."""
     Lane.objects.filter(account=credential.account_digest).update(open_at=None, failures=0)
     CallSync.objects.filter(credential=credential, parked=False).update(not_before=None)
-
-

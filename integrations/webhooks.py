@@ -21,7 +21,7 @@ from telephony.models import Connection, VirtualNumber, digest
 from telephony.providers.base import Capability as PbxCapability
 
 from . import credentials, sync
-from .models import CrmEvent, Credential, EmployeeMapping, SeenEvent
+from .models import Credential, CrmEvent, EmployeeMapping, SeenEvent
 
 log = structlog.get_logger(__name__)
 
@@ -193,9 +193,7 @@ def _who_dials(credential: Credential, event: DialRequested, line: str) -> tuple
     else:
         # Nobody clicked (a form on the site asked for a call): the responsible's first employee that has an extension.
         employees = mapping.values("employee")
-    extension = (
-        Extension.objects.filter(employee__in=Employee.objects.filter(pk__in=employees)).order_by("id").first()
-    )
+    extension = Extension.objects.filter(employee__in=Employee.objects.filter(pk__in=employees)).order_by("id").first()
     if extension is None:
         return connection, "", f"user {event.crm_user} of the CRM is not mapped to an employee with an extension"
     return connection, extension.number, ""
@@ -209,4 +207,3 @@ def _refuse(credential: Credential, event: DialRequested, why: str) -> None:
         )
     except OutboundError as error:
         log.warning("could not tell the CRM that the call was not made", words=error.words)
-

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json as jsonlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -62,6 +63,20 @@ class Answer:
 @lru_cache(maxsize=2)
 def _session(allow_private: bool) -> requests.Session:
     return new_session(allow_private=allow_private)
+
+
+_substitute: requests.Session | None = None
+
+
+@contextmanager
+def substituted(session: requests.Session) -> Iterator[None]:
+    """Everything that this process sends goes through `session` meanwhile: replays answer from a recording."""
+    global _substitute
+    _substitute = session
+    try:
+        yield
+    finally:
+        _substitute = None
 
 
 def _discard(exchange: Exchange) -> None:
@@ -132,7 +147,7 @@ class Http:
         left = end - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded("no time left to ask", code="deadline")
-        session = _session(self.allow_private)
+        session = _substitute or _session(self.allow_private)
         try:
             timeout = (min(5.0, left), left)
             with session.send(prepared, stream=True, timeout=timeout, allow_redirects=False) as response:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable
 
 MASK = "•••"
-SECRET_NAMES = (
+MASKED_NAMES = (
     "auth|access_token|refresh_token|application_token|client_secret|code|password|passwd|secret|api_key|api_salt|"
     "token|sign|signature|authorization|vpbx_api_key|vpbx_api_salt"
 )
-_IN_JSON = re.compile(rf'("(?:{SECRET_NAMES})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
-_IN_FORM = re.compile(rf"((?:^|[?&\[\s])(?:{SECRET_NAMES})(?:%5D|\])?=)[^&\s\"']*", re.IGNORECASE)
+_IN_JSON = re.compile(rf'("(?:{MASKED_NAMES})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
+_IN_FORM = re.compile(rf"((?:^|[?&\[\s])(?:{MASKED_NAMES})(?:%5D|\])?=)[^&\s\"']*", re.IGNORECASE)
 
 
 def mask(text: str, secrets: Iterable[str] = (), limit: int = 16_384) -> str:

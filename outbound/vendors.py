@@ -20,5 +20,5 @@ def find(package: ModuleType, module: str, base: type[T]) -> dict[str, T]:
         for value in vars(vendor).values():
             own = isinstance(value, type) and issubclass(value, base) and value.__module__ == vendor.__name__
             if own and not getattr(value, "__abstractmethods__", None):
-                found[value.slug] = value()  # type: ignore[attr-defined]
+                found[value.slug] = value()
     return dict(sorted(found.items()))

@@ -32,10 +32,10 @@ def look_up_visitor(call_id: int) -> None:
 def enqueue_what_follows(calls: list[Call], **_: Any) -> None:
     """Recordings that may be fetched, callers in a greeting, visitors to be recognised while the call lives."""
     for call in calls:
-        for recording in call.audio:  # type: ignore[attr-defined]
+        for recording in call.audio:
             if recording.state == Recording.State.READY and recording.attempts == 0:
                 transaction.on_commit(partial(_fetch_by_key, call.pk, recording.key))
-        if "waiting_leg" in call.changes and routing.wanted(call):  # type: ignore[attr-defined]
+        if "waiting_leg" in call.changes and routing.wanted(call):
             transaction.on_commit(partial(routing.begin, call.pk, time.monotonic()))
         if tracking.wanted(call):
             transaction.on_commit(partial(look_up_visitor.send, call.pk))

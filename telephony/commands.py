@@ -36,7 +36,7 @@ def dial(
         connection, "dial", {"extension": extension, "phone": phone, "line": line}, origin=origin or {}, user=user
     )
     http = http_for(connection, purpose="dial", deadline=WEB_SECONDS)
-    with _sent(command):
+    with _Sent(command):
         connection.protocol.dial(
             http, connection.credentials, command=command.wire_id, extension=extension, phone=phone, line=line
         )
@@ -51,7 +51,7 @@ def hangup(call: Call, user: User | None = None) -> Command:
         raise Rejected(_("The call is over already."), code="call_is_over")
     command = _begin(connection, "hangup", {"leg": call.live_leg}, call=call, user=user)
     http = http_for(connection, purpose="hangup", call_id=call.pk, deadline=WEB_SECONDS)
-    with _sent(command):
+    with _Sent(command):
         connection.protocol.hangup(http, connection.credentials, command=command.wire_id, leg=call.live_leg)
     return command
 
@@ -65,7 +65,7 @@ def transfer(call: Call, to: str, *, method: Literal["blind", "hold"] = "blind",
         raise Rejected(_("Nobody is talking in this call, so there is nothing to transfer."), code="nobody_talks")
     command = _begin(connection, "transfer", {"leg": talking.leg, "to": to, "method": method}, call=call, user=user)
     http = http_for(connection, purpose="transfer", call_id=call.pk, deadline=WEB_SECONDS)
-    with _sent(command):
+    with _Sent(command):
         connection.protocol.transfer(
             http,
             connection.credentials,
@@ -83,7 +83,7 @@ def route(call: Call, extension: str, deadline: float) -> Command:
     connection = call.connection
     command = _begin(connection, "route", {"leg": call.waiting_leg, "extension": extension}, call=call)
     http = http_for(connection, purpose="route", call_id=call.pk, deadline=deadline, patience=0)
-    with _sent(command):
+    with _Sent(command):
         connection.protocol.route(
             http,
             connection.credentials,
@@ -124,7 +124,7 @@ def _begin(
     return command
 
 
-class _sent:
+class _Sent:
     """Notes what became of a command: accepted unless an error says otherwise."""
 
     def __init__(self, command: Command):

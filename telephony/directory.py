@@ -14,7 +14,7 @@ from employees import installation
 from employees.models import Extension
 
 from .models import Connection, WebhookAddress, digest
-from .providers.base import Provider, Request, Refused
+from .providers.base import Provider, Refused, Request
 
 
 @dataclass(frozen=True, slots=True)

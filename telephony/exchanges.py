@@ -96,9 +96,7 @@ def http_for(
         with hot_write():
             write([(row, [call_id] if call_id else [])])
 
-    return open_http(
-        secrets=_secret_values(connection), record=record, deadline=deadline, patience=patience
-    )
+    return open_http(secrets=_secret_values(connection), record=record, deadline=deadline, patience=patience)
 
 
 def open_http(

@@ -169,7 +169,9 @@ def _read_numbers(call: FoldedCall, lines: list[_LegLine], facts: list[Fact]) ->
     states = [state for line in lines for state in line.states]
     notes = [fact for fact in facts if isinstance(fact, Note)]
     call.virtual_number = next((state.virtual_number for state in states if state.virtual_number), "")
-    call.virtual_number = call.virtual_number or next((note.virtual_number for note in notes if note.virtual_number), "")
+    call.virtual_number = call.virtual_number or next(
+        (note.virtual_number for note in notes if note.virtual_number), ""
+    )
     call.tracking_number = next((state.tracking_number for state in states if state.tracking_number), "")
     if call.direction is Direction.INTERNAL:
         return
@@ -247,9 +249,9 @@ def _read_times(call: FoldedCall, facts: list[Fact]) -> None:
 def _read_state(call: FoldedCall, lines: list[_LegLine], callback: bool) -> None:
     live = [line.last for line in lines if line.last.state is not LegState.ENDED]
     talked = [share for share in call.shares if share.answered_at]
-    with_client = [
-        leg for leg in live if _with_client(leg) and not _prepares_callback(leg, callback)
-    ] or ([leg for leg in live if leg.place is Place.PERSON] if call.direction is Direction.INTERNAL else [])
+    with_client = [leg for leg in live if _with_client(leg) and not _prepares_callback(leg, callback)] or (
+        [leg for leg in live if leg.place is Place.PERSON] if call.direction is Direction.INTERNAL else []
+    )
     talking = [leg for leg in with_client if leg.state is LegState.TALKING]
     held = [leg for leg in live if leg.state is LegState.HELD]
     ringing = [leg for leg in with_client if leg.state is LegState.RINGING]

@@ -107,7 +107,7 @@ def announce(call_ids: Iterable[int]) -> None:
     """
     calls = list(Call.objects.select_for_update().filter(pk__in=list(call_ids)))
     for call in calls:
-        call.changes = set()  # type: ignore[attr-defined]
+        call.changes = set()
     _load_people(calls)
     _grow(calls)
     if calls:
@@ -266,7 +266,7 @@ def _dials(batch: _Batch) -> dict[str, Command]:
 def _new_call(key: CallKey) -> Call:
     known = directory.by_id(key[0])
     call = Call(connection_id=key[0], company_id=known.company_id, key=key[1])
-    call.people, call.audio = [], []  # type: ignore[attr-defined]
+    call.people, call.audio = [], []
     return call
 
 
@@ -298,7 +298,7 @@ def _apply(call: Call, folded: FoldedCall, dials: dict[str, Command]) -> bool:
     different = [name for name, value in now.items() if getattr(call, name) != value]
     for name in different:
         setattr(call, name, now[name])
-    call.changes = set(different)  # type: ignore[attr-defined]
+    call.changes = set(different)
     if different or not call.version:
         call.version += 1
     return bool(different) or call.pk is None
@@ -320,14 +320,16 @@ def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
     if strangers := {number for number in named if number and number not in shorts}:
         rows = [Extension(company_id=known.company_id, number=number[:32]) for number in sorted(strangers)]
         Extension.objects.bulk_create(rows, ignore_conflicts=True)
-        shorts.update({number: UNKNOWN for number in strangers})
+        shorts.update(dict.fromkeys(strangers, UNKNOWN))
     return shorts
 
 
 # --- Saving -----------------------------------------------------------------------------------------------------------
 
 _CALL_FIELDS = [
-    field.name for field in Call._meta.concrete_fields if field.name not in {"id", "uuid", "company", "connection", "key"}
+    field.name
+    for field in Call._meta.concrete_fields
+    if field.name not in {"id", "uuid", "company", "connection", "key"}
 ]
 _PERSON_FIELDS = ["extension", "employee", "leg", "state", "rang_at", "answered_at", "left_at", "why"]
 
@@ -340,12 +342,12 @@ def _save_calls(changed: list[Call]) -> None:
 def _load_people(calls: Iterable[Call]) -> None:
     by_id = {call.pk: call for call in calls}
     for call in by_id.values():
-        call.people, call.audio = [], []  # type: ignore[attr-defined]
+        call.people, call.audio = [], []
     if by_id:
         for person in Participant.objects.filter(call_id__in=by_id).order_by("position"):
-            by_id[person.call_id].people.append(person)  # type: ignore[attr-defined]
+            by_id[person.call_id].people.append(person)
         for recording in Recording.objects.filter(call_id__in=by_id).order_by("id"):
-            by_id[recording.call_id].audio.append(recording)  # type: ignore[attr-defined]
+            by_id[recording.call_id].audio.append(recording)
 
 
 def _save_people(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCall]) -> set[int]:
@@ -371,12 +373,12 @@ def _save_people(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCall]) 
             )
             for position, share in enumerate(told.shares)
         ]
-        before: list[Participant] = call.people  # type: ignore[attr-defined]
+        before: list[Participant] = call.people
         changed = [row for row in people if row.position >= len(before) or not _same(row, before[row.position])]
         if len(before) > len(people):
             Participant.objects.filter(call_id=call.pk, position__gte=len(people)).delete()
         rows += changed
-        call.people = people  # type: ignore[attr-defined]
+        call.people = people
     if rows:
         Participant.objects.bulk_create(
             rows, update_conflicts=True, unique_fields=["call", "position"], update_fields=_PERSON_FIELDS
@@ -406,14 +408,14 @@ def _save_recordings(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCal
     now = timezone.now()
     for key, told in folded.items():
         call = calls[key]
-        known = {row.key: row for row in call.audio}  # type: ignore[attr-defined]
+        known = {row.key: row for row in call.audio}
         for fact in told.recordings.values():
             row = known.get(fact.recording)
             if row and _RANK[Recording.State(row.state)] >= _RANK[Recording.State(fact.state)]:
                 continue
             if row is None:
                 row = Recording(call_id=call.pk, key=fact.recording, vendor_url=fact.url)
-                call.audio.append(row)  # type: ignore[attr-defined]
+                call.audio.append(row)
             row.state = Recording.State(fact.state)
             row.extension = fact.extension or row.extension
             row.vendor_url = fact.url or row.vendor_url
@@ -458,9 +460,7 @@ def close_silent_calls(now: datetime | None = None) -> int:
     now = now or timezone.now()
     silent = (
         Call.objects.exclude(state=CallState.FINISHED)
-        .filter(
-            Q(legs_ended_at__lt=now - timedelta(minutes=2)) | Q(first_received_at__lt=now - timedelta(days=1))
-        )
+        .filter(Q(legs_ended_at__lt=now - timedelta(minutes=2)) | Q(first_received_at__lt=now - timedelta(days=1)))
         .select_related("connection")[:BATCH]
     )
     events = []
@@ -473,4 +473,3 @@ def close_silent_calls(now: datetime | None = None) -> int:
     if events:
         store(events)
     return len(events)
-

@@ -43,7 +43,9 @@ class Connection(models.Model):
         _("clock ahead by, seconds"),
         null=True,
         blank=True,
-        help_text=_("How far the PBX's clock is ahead of ours. Recognised at the first live event; empty: not yet known."),
+        help_text=_(
+            "How far the PBX's clock is ahead of ours. Recognised at the first live event; empty: not yet known."
+        ),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -248,6 +250,11 @@ class Call(models.Model):
     tracking_number = models.CharField(max_length=32, blank=True)
     utm = models.JSONField(default=dict)
     first_received_at = models.DateTimeField(default=timezone.now)
+
+    # No columns: attached to calls that the inbox tells of (`signals.calls_changed`).
+    people: list[Participant]
+    audio: list[Recording]
+    changes: set[str]
 
     class Meta:
         verbose_name = _("call")

@@ -1,4 +1,4 @@
-"""Recordings: fetched as soon as the PBX has them, stored once, handed out by links of ours that live and can be revoked."""
+"""Recordings: fetched as soon as the PBX has them, stored once, handed out by links of ours that can be revoked."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _store(recording: Recording, content: bytes, content_type: str, extension: s
 def link(recording: Recording) -> str:
     """An address that anybody who has it can fetch the audio from, until it is revoked."""
     proof = _signer.signature(f"{recording.uuid}:{recording.revision}")
-    extension = recording.file.name.rsplit(".", 1)[-1]
+    extension = str(recording.file.name).rsplit(".", 1)[-1]
     return f"{settings.PUBLIC_URL}/recordings/{recording.uuid}/{proof}.{extension}"
 
 

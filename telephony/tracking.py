@@ -1,4 +1,4 @@
-"""Call tracking: whose visit to the site led to this call? Asked while the call lives; the number changes hands later."""
+"""Call tracking: whose visit to the site led to this call? Asked while it lives: the number changes hands later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIND = "tracking"
 
 def wanted(call: Call) -> bool:
     """Whether a call-tracking number has just become known of a call that lives."""
-    return bool(call.tracking_number and not call.finished and "tracking_number" in call.changes)  # type: ignore[attr-defined]
+    return bool(call.tracking_number and not call.finished and "tracking_number" in call.changes)
 
 
 def look_up(call_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Plays one sample: a scratch company, the vendor's requests at the real doors, and what became of it against `expect`."""
+"""Plays one sample: a scratch company, the vendor's requests at the real doors, the outcome against `expect`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ class _Pbx(_Replay):
         self.provider = provider
         self.states: dict[int, list[str]] = {}
         secrets = {provider.wire_names.get(key, key): value for key, value in sample.get("secrets", {}).items()}
-        defaults = {name: field.initial for name, field in provider.form.base_fields.items() if field.initial is not None}
+        defaults = {
+            name: field.initial for name, field in provider.form.base_fields.items() if field.initial is not None
+        }
         self.connection = Connection(
             company=self.company, provider=provider.slug, brand=provider.brands[0].slug, name=provider.title
         )
@@ -309,7 +311,9 @@ class _Crm(_Replay):
         path, _, query = exchange["path"].partition("?")
         token = self.sample.get("secrets", {}).get("hub_path_token", "")
         rest = path.removeprefix(f"/hooks/{self.adapter.slug}/").removeprefix(f"{token}/" if token else "")
-        headers = {f"HTTP_{key.upper().replace('-', '_')}": value for key, value in (exchange.get("headers") or {}).items()}
+        headers = {
+            f"HTTP_{key.upper().replace('-', '_')}": value for key, value in (exchange.get("headers") or {}).items()
+        }
         kind = headers.pop("HTTP_CONTENT_TYPE", "application/x-www-form-urlencoded")
         headers.pop("HTTP_HOST", None)
         request = RequestFactory().generic(

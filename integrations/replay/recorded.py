@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from io import BytesIO
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -153,5 +153,3 @@ def _response(request: requests.PreparedRequest, found: Recorded) -> requests.Re
     response.headers.update(headers)
     response.url = request.url or ""
     return response
-
-

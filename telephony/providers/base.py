@@ -161,7 +161,7 @@ class Summary(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingFact(Fact):
-    """Something became known of a recording. `recording` is the vendor's id, `url` a link where the vendor sends one."""
+    """Something became known of a recording. `recording` is the vendor's id, `url` a link if the vendor sends one."""
 
     recording: str
     state: RecordingState
@@ -243,7 +243,7 @@ class PbxNumber:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLeg:
-    """One row of the vendor's history. `recordings` are the vendor's ids."""
+    """One row of the vendor's history. `direction` is that of the whole call, `recordings` are the vendor's ids."""
 
     call: str
     direction: Direction | None
@@ -319,7 +319,7 @@ class Provider(ABC):
     wire_names: ClassVar[Mapping[str, str]] = {}
     """What the vendor calls a field of the form, where its name differs: vendor's name → field."""
     clock_shifts: ClassVar[tuple[int, ...]] = ()
-    """Seconds by which this vendor's clock is known to be ahead in some accounts: recognised at the first live event."""
+    """Seconds by which this vendor's clock may be ahead, in some accounts: recognised at the first live event."""
     summary_patience: ClassVar[int] = 120
     """Seconds after the end of the last leg within which the vendor's summary is expected."""
 
@@ -367,7 +367,15 @@ class Provider(ABC):
         raise NotImplementedError
 
     def transfer(
-        self, http: Http, secrets: Secrets, *, command: str, leg: str, by: str, to: str, method: Literal["blind", "hold"]
+        self,
+        http: Http,
+        secrets: Secrets,
+        *,
+        command: str,
+        leg: str,
+        by: str,
+        to: str,
+        method: Literal["blind", "hold"],
     ) -> None:
         """Hand the client on a talking leg from the extension `by` to the extension or phone `to`."""
         raise NotImplementedError

@@ -513,9 +513,16 @@ def web() -> Iterator[responses.RequestsMock]:
         yield mock
 
 
+class BlocksOnly(MemoryLimiter):
+    """Counts nothing, knows what is blocked: for tests that are not about counting."""
+
+    def take(self, limits: tuple[Limit, ...]) -> float:
+        return max(0.0, *(self._arrivals.get(limit.key, 0.0) - time.time() for limit in limits))
+
+
 @pytest.fixture
 def http() -> Http:
-    return Http(secrets=[SALT], patience=0)
+    return Http(secrets=[SALT], patience=0, limiter=BlocksOnly())
 
 
 def answer(web: responses.RequestsMock, path: str, said: Any, status: int = 200, **kwargs: Any) -> None:
@@ -733,14 +740,43 @@ def test_the_vendors_trace_is_kept_for_its_support(web: responses.RequestsMock, 
         dial(http)
 
 
-def test_limits_are_the_documents():
-    def rates(kind: Kind) -> set[tuple[float, int]]:
-        return {(limit.rate, limit.burst) for limit in Limits(SECRETS).of(kind)}
+DOCUMENTED = {  # requests and seconds, from the document
+    Kind.CALLBACK: (4, 1.0),
+    Kind.HANGUP: (4, 1.0),
+    Kind.TRANSFER: (1, 2.0),
+    Kind.ROUTE: (1, 2.0),
+    Kind.USERS: (1, 2.0),
+    Kind.STATS: (1, 2.0),
+    Kind.RECORDINGS: (10, 1.0),
+}
 
-    slow = {Kind.TRANSFER, Kind.ROUTE, Kind.USERS, Kind.STATS}
-    assert all(rates(kind) == {(10, 10), (0.5, 1)} for kind in slow)
-    assert all(rates(kind) == {(10, 10), (4, 4)} for kind in (Kind.CALLBACK, Kind.HANGUP))
-    assert rates(Kind.RECORDINGS) == {(10, 10)}
+
+def departures(kinds: list[Kind], monkeypatch: pytest.MonkeyPatch, seconds: float = 5.0) -> list[float]:
+    """When requests leave if as many as may of these kinds want to, all the time."""
+    now, left, limiter = 1_000_000.0, [], MemoryLimiter()
+    monkeypatch.setattr(time, "time", lambda: now)
+    while now < 1_000_000.0 + seconds:
+        left += [now for kind in kinds if limiter.take(Limits(SECRETS).of(kind)) == 0]
+        now += 0.01
+    return left
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED)
+def test_no_window_has_more_requests_than_the_document_allows(kind: Kind, monkeypatch: pytest.MonkeyPatch):
+    count, window = DOCUMENTED[kind]
+    left = departures([kind], monkeypatch)
+    assert max(sum(start <= at < start + window for at in left) for start in left) <= count
+    assert len(left) >= 2
+
+
+def test_all_kinds_together_keep_to_the_total_and_route_is_not_crowded_out(monkeypatch: pytest.MonkeyPatch):
+    left = departures([*(set(Kind) - {Kind.ROUTE}), Kind.ROUTE], monkeypatch)
+    assert max(sum(start <= at < start + 1 for at in left) for start in left) <= 10
+    crowded = departures([Kind.RECORDINGS, Kind.ROUTE], monkeypatch)
+    assert len(crowded) == len(departures([Kind.RECORDINGS], monkeypatch)) + 3
+
+
+def test_keys_of_limits_are_an_accounts_own_and_no_secret():
     assert not any(KEY in limit.key or SALT in limit.key for kind in Kind for limit in Limits(SECRETS).of(kind))
     one, other = (Limits({"api_key": key}).of(Kind.ROUTE) for key in "ab")
     assert not {limit.key for limit in one} & {limit.key for limit in other}
@@ -1014,7 +1050,6 @@ def test_no_calls_no_rows():
 
 
 def test_a_report_that_never_comes(web: responses.RequestsMock, http: Http):
-    http.patience = 2
     answer(web, "stats/request", {"key": "k"})
     answer(web, "stats/result", "", 204)
     waits: list[float] = []
@@ -1101,14 +1136,13 @@ EXTENDED = {
 
 
 def test_the_extended_history_where_there_is_no_basic_one(web: responses.RequestsMock, http: Http):
-    http.patience = 3
     answer(web, "stats/request", {"result": 4001})
     answer(web, "config/users/request", sample(14)["exchanges"][0]["response"]["body"])
     answer(web, "stats/calls/request/", {"result": 1000, "key": "k"})
     answer(web, "stats/calls/result/", {"result": 1000, "status": "work"})
     answer(web, "stats/calls/result/", EXTENDED)
     legs, waits = read_history(http)
-    assert waits == [5, 5]
+    assert waits == [5, 5, 5]
     assert [(leg.call, leg.direction, leg.caller, leg.callee, leg.why) for leg in legs] == [
         (
             "E1",
@@ -1127,7 +1161,6 @@ def test_the_extended_history_where_there_is_no_basic_one(web: responses.Request
 
 
 def test_an_extended_report_that_fails(web: responses.RequestsMock, http: Http):
-    http.patience = 3
     answer(web, "stats/request", "", 404)
     answer(web, "config/users/request", {"users": []})
     answer(web, "stats/calls/request/", {"key": "k"})

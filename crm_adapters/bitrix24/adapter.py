@@ -1,0 +1,108 @@
+"""Bitrix24: REST with an application's tokens (or an incoming webhook), telephony with cards, events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from crm_adapters.base import (
+    Adapter,
+    Capability,
+    Check,
+    ClientMatch,
+    CrmUser,
+    DialRequested,
+    Event,
+    Job,
+    Request,
+    Result,
+    Secrets,
+    Step,
+    Work,
+)
+from outbound.errors import OutboundError
+from outbound.http import Http
+from outbound.limits import Limit
+
+from . import address, calls, connect, directory, events, failures, forms, oauth, rest
+
+
+class Bitrix24(Adapter):
+    """One class for cloud and box portals. `token_fields` are what an installation gives; no form asks for them."""
+
+    slug = "bitrix24"
+    title = "Bitrix24"
+    capabilities = frozenset(Capability)
+    credential_form = forms.CredentialForm
+    settings_form = forms.SettingsForm
+    token_fields: ClassVar[tuple[str, ...]] = (
+        "access_token",
+        "refresh_token",
+        "application_token",
+        "member_id",
+        "expires",
+    )
+    secret_fields = frozenset({"client_secret", "webhook_url", "access_token", "refresh_token", "application_token"})
+    batch_size = rest.MAX_HEAVY
+    """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
+    allowed_hosts = oauth.HOSTS
+
+    def clock(self) -> float:
+        """Tells old wishes to call; a replay of recorded events puts its own clock here."""
+        return time.time()
+
+    def account(self, secrets: Secrets) -> str:
+        return address.account(secrets)
+
+    def identify(self, request: Request) -> str:
+        return events.identify(request)
+
+    def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
+        return address.limits(secrets)
+
+    def plan(self, job: Job) -> Step | None:
+        return calls.plan(job)
+
+    def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
+        return calls.perform(rest.Portal.of(http, secrets), batch)
+
+    def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
+        return calls.look(rest.Portal.of(http, secrets), batch)
+
+    def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:
+        return oauth.refresh(http, secrets)
+
+    def authorise_url(self, secrets: Secrets, state: str) -> str:
+        return oauth.authorise_url(secrets, state)
+
+    def authorised(self, http: Http, secrets: Secrets, query: Mapping[str, str]) -> Mapping[str, str]:
+        return oauth.authorised(http, secrets, query)
+
+    def check(self, http: Http, secrets: Secrets) -> list[Check]:
+        return connect.check(http, secrets)
+
+    def prepare(self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str]) -> None:
+        connect.prepare(rest.Portal.of(http, secrets), handler_url, lines)
+
+    def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
+        return directory.users(rest.Portal.of(http, secrets))
+
+    def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
+        return directory.find_client(rest.Portal.of(http, secrets), phone, deadline)
+
+    def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:
+        if event.crm_call:
+            connect.refuse_call(rest.Portal.of(http, secrets), event.crm_call, event.crm_user, why)
+
+    def authenticate(self, request: Request, secrets: Secrets) -> None:
+        events.authenticate(request, secrets)
+
+    def events(self, request: Request, http: Http, secrets: Secrets) -> list[Event]:
+        return events.parse(request, http, secrets, self.clock())
+
+    def shown(self, request: Request) -> str:
+        return events.shown(request)
+
+    def errors_help(self, error: OutboundError) -> str:
+        return failures.help_for(error)

@@ -1,0 +1,69 @@
+"""Recordings: a link that Bitrix24 fetches, or a file that it is sent. One for each call; another replaces it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from django.utils.translation import gettext as _
+
+from crm_adapters.base import CallFacts, Done, Job, Result
+from outbound.errors import OutboundError, Rejected
+
+from . import failures, people, wire
+from .rest import Answers, Command, Group, Portal
+
+ATTACH = "telephony.externalCall.attachRecord"
+
+
+def filename(facts: CallFacts) -> str:
+    """FILENAME of the recording; "" for a kind that Bitrix24 does not take (wav and mp3 only). No kind: MP3."""
+    name = facts.recording_name or unquote(urlsplit(facts.recording_url).path.rpartition("/")[2]) or facts.id
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)[-100:]
+    stem, dot, kind = name.rpartition(".")
+    if not dot or not stem:
+        return f"{name.strip('.')}.mp3"
+    return name if kind.lower() in ("wav", "mp3") else ""
+
+
+def attach(job: Job, *, optional: bool = False) -> Command:
+    """Have Bitrix24 fetch our link."""
+    params = {
+        "CALL_ID": people.call_id(job),
+        "RECORD_URL": job.facts.recording_url,
+        "FILENAME": filename(job.facts),
+    }
+    return Command(ATTACH, params, optional)
+
+
+def record(job: Job) -> Group:
+    """The step of its own, for a recording that came after `finish`."""
+    return {"rec": attach(job)}
+
+
+def recorded(_job: Job, answers: Answers) -> Result:
+    """What became of that step."""
+    return attached(answers["rec"])
+
+
+def attached(answer: Any) -> Result:
+    """Bitrix24 fetches a RECORD_URL at once. Where it cannot, the next attempt sends the file."""
+    if not isinstance(answer, OutboundError):
+        return Done({"record": wire.parse(wire.Attached, answer).FILE_ID or True})
+    if answer.code == failures.RECORD_UNREACHABLE:
+        return Done({"upload": True}, _("Bitrix24 cannot fetch the recording's link: %s") % answer.words)
+    if isinstance(answer, Rejected):
+        return Done({"record": "refused"}, _("The recording was refused: %s") % answer.words)
+    return answer
+
+
+def upload(portal: Portal, job: Job) -> Result:
+    """FILENAME alone asks for an address to send the file to. The address lives as long as our token: fetch first."""
+    try:
+        content = portal.download(job.facts.recording_url)
+        params = {"CALL_ID": people.call_id(job), "FILENAME": filename(job.facts)}
+        place = wire.parse(wire.Attached, portal.call(ATTACH, params))
+        made = portal.upload(place, params["FILENAME"], content)
+    except OutboundError as error:
+        return error
+    return Done({"record": made.FILE_ID or True})

@@ -1,0 +1,275 @@
+"""The product as its users run it, in processes of its own, on either stack, with emulated vendors around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://127.0.0.1:5432/postgres")
+REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def production_missing() -> str:
+    """Why the production stack cannot be tested here; empty when it can."""
+    try:
+        psycopg.connect(POSTGRES, connect_timeout=2).close()
+        redis.Redis.from_url(REDIS, socket_connect_timeout=2).ping()
+    except Exception as error:
+        return f"no PostgreSQL or Redis here: {error}"
+    return ""
+
+
+def wait_until(what: Callable[[], Any], why: str, timeout: float = 30.0) -> Any:
+    """Ask until the answer is true; the answer. Raises `AssertionError` with `why`."""
+    end = time.monotonic() + timeout
+    while True:
+        if answer := what():
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout} s: {why() if callable(why) else why}")
+        time.sleep(0.02)
+
+
+class Stack:
+    """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
+    a web, a worker and a schedule process)."""
+
+    def __init__(self, kind: str, folder: Path, **environment: str):
+        self.kind, self.folder = kind, folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._database = ""
+        self.environment = os.environ | {
+            "DEBUG": "0",
+            "SECRET_KEY": secrets.token_hex(32),
+            "FIELD_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "PUBLIC_URL": self.url,
+            "PORT": str(self.port),
+            "DATA_DIR": str(folder),
+            "ALLOW_PRIVATE_HOSTS": "1",
+            "LOG_LEVEL": "WARNING",
+            "LOG_JSON": "1",
+            **self._where(),
+            **environment,
+        }
+
+    def _where(self) -> dict[str, str]:
+        if self.kind == "embedded":
+            return {
+                "DATABASE_URL": f"sqlite:///{self.folder}/callbridge.sqlite3",
+                "BROKER_URL": "memory://",
+                "CACHE_URL": "locmemcache://",
+            }
+        self._database = f"callbridge_{secrets.token_hex(6)}"
+        with psycopg.connect(POSTGRES, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{self._database}"')
+        number = 1 + int(secrets.token_hex(2), 16) % 15
+        return {
+            "DATABASE_URL": POSTGRES.rsplit("/", 1)[0] + f"/{self._database}",
+            "BROKER_URL": f"{REDIS}/{number}",
+            "CACHE_URL": REDIS.replace("redis://", "rediscache://") + f"/{number}",
+        }
+
+    # --- Processes
+
+    def roles(self) -> dict[str, list[str]]:
+        web = {"web": ["serve", "--port", str(self.port)]}
+        if self.kind == "embedded":
+            return web
+        return web | {
+            "worker": ["rundramatiq", "--processes", "1", "--threads", "8", "--queues", "default", "sync", "recordings"],
+            "schedule": ["schedule"],
+        }
+
+    def start(self) -> Stack:
+        self.manage("migrate", "--verbosity", "0")
+        for role in self.roles():
+            self.spawn(role)
+        self.wait_ready()
+        return self
+
+    def spawn(self, role: str) -> None:
+        log = (self.folder / f"{role}.log").open("ab")
+        command = [sys.executable, "manage.py", *self.roles()[role]]
+        self.processes[role] = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def kill(self, role: str) -> None:
+        """`kill -9` of a role's whole process group."""
+        process = self.processes[role]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def wait_ready(self, timeout: float = 40.0) -> None:
+        wait_until(self._ready, lambda: self.log("web")[-3000:], timeout)
+
+    def _ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health/ready", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def drop(self) -> None:
+        if self._database:
+            with psycopg.connect(POSTGRES, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
+            redis.Redis.from_url(self.environment["BROKER_URL"]).flushdb()
+
+    def log(self, role: str) -> str:
+        path = self.folder / f"{role}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # --- Talking to it
+
+    def manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def provision(self, company: dict[str, Any]) -> dict[str, Any]:
+        """Make a company from what `manage.py provision` reads; what it prints back."""
+        file = self.folder / f"company-{secrets.token_hex(4)}.json"
+        file.write_text(json.dumps(company))
+        return json.loads(self.manage("provision", "--json", str(file)))
+
+    @property
+    def database(self) -> dict[str, Any]:
+        """Settings of its database for a Django that looks into it from outside."""
+        if self.kind == "embedded":
+            return {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{self.folder}/callbridge.sqlite3"}
+        parts = psycopg.conninfo.conninfo_to_dict(self.environment["DATABASE_URL"])
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": parts["dbname"],
+            "HOST": parts.get("host", ""),
+            "PORT": parts.get("port", ""),
+            "USER": parts.get("user", ""),
+            "PASSWORD": parts.get("password", ""),
+        }
+
+
+@contextmanager
+def running(kind: str, folder: Path, **environment: str) -> Iterator[Stack]:
+    """A stack that runs meanwhile; its logs stay in `folder`."""
+    stack = Stack(kind, folder, **environment)
+    try:
+        yield stack.start()
+    finally:
+        stack.stop()
+        stack.drop()
+
+
+def company(mango_url: str, bitrix_url: str, name: str = "Flowers", portal: str = "") -> dict[str, Any]:
+    """A company with three employees, a Mango and a Bitrix24, as `provision` reads it."""
+    prefix = portal or "demo"
+    return {
+        "company": {"name": name, "time_zone": "Europe/Moscow", "region": "RU", "language": "ru"},
+        "users": [{"email": f"owner@{name.lower()}.example", "role": "owner", "password": "demo-Passw0rd-1"}],
+        "employees": [
+            {"name": "Anna Ivanova", "extensions": ["101"], "phones": ["+79000000101"]},
+            {"name": "Boris Petrov", "extensions": ["102"], "phones": []},
+            {"name": "Vera Sidorova", "extensions": ["103"], "phones": []},
+        ],
+        "connections": [
+            {
+                "key": "pbx",
+                "provider": "mango",
+                "brand": "mango",
+                "name": "Mango",
+                "credentials": {
+                    "api_url": mango_url,
+                    "api_key": "demo0vpbx0api0key0000000000000a1",
+                    "api_salt": "demo0vpbx0api0salt000000000000b2",
+                },
+                "numbers": [
+                    {"number": "+74950000001", "line_name": "Ads"},
+                    {"number": "+74950000002", "line_name": "Shop"},
+                ],
+            }
+        ],
+        "crm_credentials": [
+            {
+                "key": "portal",
+                "crm": "bitrix24",
+                "name": "Our portal",
+                "credentials": {
+                    "domain": f"{bitrix_url}/p/{portal}" if portal else bitrix_url,
+                    "client_id": "local.0000000000000000.00000001",
+                    "client_secret": "demo-client-secret",
+                    "oauth_url": bitrix_url,
+                    "access_token": f"{prefix}-access",
+                    "refresh_token": f"{prefix}-refresh",
+                    "application_token": f"{prefix}-application-token",
+                    "member_id": f"{prefix}-member",
+                },
+            }
+        ],
+        "integrations": [
+            {
+                "key": "main",
+                "connections": ["pbx"],
+                "credential": "portal",
+                "active": True,
+                "numbers": [],
+                "settings": {
+                    "telephony_mode": "ip",
+                    "forward_to_personal_manager": False,
+                    "create_entity_incoming": True,
+                    "default_responsible_incoming": "1",
+                    "assign_incoming_to": "first",
+                    "create_entity_outgoing": False,
+                    "default_responsible_outgoing": "1",
+                    "use_call_tracking": False,
+                    "utm_tags": ["utm_source", "utm_medium"],
+                    "post_call_message_to_chat": True,
+                },
+                "employee_mapping": [
+                    {"extension": "101", "crm_user": "12", "use_for_personal_manager": True},
+                    {"extension": "102", "crm_user": "13", "use_for_personal_manager": True},
+                    {"extension": "103", "crm_user": "14", "use_for_personal_manager": False},
+                ],
+            }
+        ],
+    }
