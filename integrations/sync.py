@@ -10,8 +10,10 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from django.db.models import F, Q, QuerySet
@@ -26,7 +28,7 @@ from outbound.http import Http
 from outbound.limits import Limit, Limiter
 from telephony import exchanges
 from telephony.exchanges import DatabaseLimiter
-from telephony.hot import hot_write, upsert
+from telephony.hot import hot_write, persistently, upsert
 from telephony.models import Exchange
 
 from . import credentials, directory
@@ -95,7 +97,7 @@ def work_off(sync_id: int, rounds: int = 50) -> float | None:
         if isinstance(claim, Idle):
             return claim.wait
         results = _perform(claim)
-        _note(claim, results)
+        persistently(partial(_note, claim, results))
     return 0.0
 
 
@@ -273,11 +275,15 @@ def _note(claim: Claim, results: Sequence[Result]) -> None:
     with hot_write():
         ids = [row.pk for row, _, _ in claim.works]
         mine = set(
-            CallSync.objects.select_for_update().filter(pk__in=ids, lease=claim.lease).values_list("id", flat=True)
+            CallSync.objects.select_for_update()
+            .filter(pk__in=ids, lease=claim.lease)
+            .order_by("pk")
+            .values_list("id", flat=True)
         )
         rows = []
         for (row, wanting, work), result in zip(claim.works, results, strict=True):
             if row.pk in mine:
+                row = copy(row)  # noted anew when the database breaks this transaction off
                 _note_row(row, wanting, work, result, now)
                 rows.append(row)
         upsert(rows, WORKED)

@@ -103,9 +103,9 @@ def drain(limit: int = BATCH) -> int:
 def announce(call_ids: Iterable[int]) -> None:
     """Tell that calls changed by something else than an event (a recording was stored, a visitor was recognised).
 
-    Inside a transaction of the caller's.
+    Inside a transaction of the caller's, who changes the calls after `lock_drain`.
     """
-    calls = list(Call.objects.select_for_update().filter(pk__in=list(call_ids)))
+    calls = list(Call.objects.filter(pk__in=list(call_ids)))
     for call in calls:
         call.changes = set()
     _load_people(calls)
@@ -327,10 +327,27 @@ def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
 # --- Saving -----------------------------------------------------------------------------------------------------------
 
 _CALL_FIELDS = [
-    field.name
-    for field in Call._meta.concrete_fields
-    if field.name not in {"id", "uuid", "company", "connection", "key"}
+    "version",
+    "direction",
+    "state",
+    "outcome",
+    "client_phone",
+    "virtual_number",
+    "extension",
+    "first_extension",
+    "employee",
+    "dialled_by",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "talk_seconds",
+    "wait_seconds",
+    "live_leg",
+    "waiting_leg",
+    "legs_ended_at",
+    "tracking_number",
 ]
+"""What the fold owns; the client and what call tracking said are written by others."""
 _PERSON_FIELDS = ["extension", "employee", "leg", "state", "rang_at", "answered_at", "left_at", "why"]
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from outbound.errors import OutboundError, Rejected
 
 from .exchanges import http_for
-from .hot import hot_write
+from .hot import hot_write, lock_drain
 from .inbox import announce
 from .models import Recording
 
@@ -79,6 +79,7 @@ def _later(recording: Recording, words: str, retry_after: float | None, *, final
     pause = max(retry_after or 0, min(3600, 60 * 1.3 ** max(0, attempts - 5)))
     over = final or attempts >= MAX_ATTEMPTS
     with hot_write():
+        lock_drain()
         Recording.objects.filter(pk=recording.pk).update(
             attempts=attempts,
             error=words,
@@ -94,6 +95,7 @@ def _store(recording: Recording, content: bytes, content_type: str, extension: s
     name = f"{recording.uuid}.{extension}"
     recording.file.save(name, ContentFile(content), save=False)
     with hot_write():
+        lock_drain()
         Recording.objects.filter(pk=recording.pk).update(
             file=recording.file.name,
             content_type=content_type,

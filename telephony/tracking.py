@@ -7,7 +7,7 @@ import structlog
 from outbound.errors import OutboundError
 
 from .exchanges import http_for
-from .hot import hot_write
+from .hot import hot_write, lock_drain
 from .inbox import announce
 from .models import Call, Decision
 from .providers.base import Capability
@@ -35,6 +35,7 @@ def look_up(call_id: int) -> None:
         Decision.objects.create(call=call, kind=KIND, code="not_asked", details={"words": error.words})
         return
     with hot_write():
+        lock_drain()
         if visitor is None:
             Decision.objects.create(call=call, kind=KIND, code="nobody_bound", details={"number": call.tracking_number})
             return

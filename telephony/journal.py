@@ -1,0 +1,193 @@
+"""The journal of calls: filters, search and pages. Pages follow each other by time, so nothing is ever counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from clients.models import Client, ClientPhone
+from employees import phones
+from employees.models import Company, Employee
+
+from .fold import CallState
+from .models import DIRECTIONS, OUTCOMES, Call, Connection, Recording, VirtualNumber
+
+PAGE = 50
+LIVE = timedelta(days=1)
+"""Calls that are not over are looked for among those that began within this time."""
+PERIODS = [
+    ("", _("all time")),
+    ("today", _("today")),
+    ("yesterday", _("yesterday")),
+    ("week", _("7 days")),
+    ("month", _("30 days")),
+]
+RECORDED = [("", _("any")), ("yes", _("with a recording")), ("no", _("without"))]
+
+
+class JournalFilter(forms.Form):
+    """What the journal can be narrowed to; each choice is one of the company's own."""
+
+    q = forms.CharField(label=_("Number or name"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    period = forms.ChoiceField(label=_("Period"), choices=PERIODS, required=False)
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    direction = forms.ChoiceField(label=_("Direction"), choices=[("", _("any")), *DIRECTIONS], required=False)
+    outcome = forms.ChoiceField(label=_("Outcome"), choices=[("", _("any")), *OUTCOMES], required=False)
+    employee = forms.ModelChoiceField(
+        label=_("Employee"), queryset=Employee.objects.none(), required=False, empty_label=_("any"), to_field_name="uuid"
+    )
+    connection = forms.ModelChoiceField(
+        label=_("PBX connection"),
+        queryset=Connection.objects.none(),
+        required=False,
+        empty_label=_("any"),
+        to_field_name="uuid",
+    )
+    line = forms.ChoiceField(label=_("Line"), choices=(), required=False)
+    recording = forms.ChoiceField(label=_("Recording"), choices=RECORDED, required=False)
+
+    def __init__(self, company: Company, data: Any):
+        super().__init__(data)
+        self.company = company
+        self.fields["employee"].queryset = Employee.objects.filter(company=company)  # type: ignore[attr-defined]
+        self.fields["connection"].queryset = Connection.objects.filter(company=company)  # type: ignore[attr-defined]
+        lines = VirtualNumber.objects.filter(company=company).values_list("number", "line_name").distinct()
+        choices = {number: name or phones.pretty(number) for number, name in lines}
+        self.fields["line"].choices = [("", _("any")), *sorted(choices.items())]  # type: ignore[attr-defined]
+
+    def calls(self) -> QuerySet[Call]:
+        """The calls asked for; a filter that makes no sense narrows nothing."""
+        self.is_valid()
+        chosen = {name: value for name, value in self.cleaned_data.items() if value}
+        calls = Call.objects.filter(company=self.company)
+        same = {name: name for name in ("direction", "outcome", "employee", "connection")} | {"line": "virtual_number"}
+        calls = calls.filter(**{column: chosen[name] for name, column in same.items() if name in chosen})
+        calls = calls.filter(_period(chosen))
+        if "recording" in chosen:
+            stored = Recording.objects.filter(call=OuterRef("pk"), state=Recording.State.STORED)
+            calls = calls.filter(Exists(stored) if chosen["recording"] == "yes" else ~Exists(stored))
+        return calls.filter(search(self.company, chosen["q"])) if "q" in chosen else calls
+
+    @property
+    def narrowed(self) -> bool:
+        return any(self.data.get(name) for name in self.fields)
+
+
+def _period(chosen: dict[str, Any]) -> Q:
+    """Days are the company's (the zone that is active)."""
+    today = timezone.localdate()
+    since, until = chosen.get("since"), chosen.get("until")
+    if not since and not until:
+        days = {"today": (0, 0), "yesterday": (1, 1), "week": (6, 0), "month": (29, 0)}.get(chosen.get("period", ""))
+        if days:
+            since, until = today - timedelta(days=days[0]), today - timedelta(days=days[1])
+    found = Q()
+    if since:
+        found &= Q(started_at__gte=timezone.make_aware(datetime.combine(since, time.min)))
+    if until:
+        found &= Q(started_at__lt=timezone.make_aware(datetime.combine(until + timedelta(days=1), time.min)))
+    return found
+
+
+def search(company: Company, text: str) -> Q:
+    """Calls with a number in any spelling, with an extension, or with a client of this name."""
+    text = text.strip()
+    number = phones.normalise(text, company.region)
+    if phones.is_phone(number):
+        return Q(client_phone=number) | Q(virtual_number=number)
+    digits = "".join(letter for letter in text if letter.isdigit())
+    if digits and not any(letter.isalpha() for letter in text):
+        return Q(client_phone__contains=digits) | Q(extension=digits) | Q(participants__extension=digits)
+    # SQLite compares capitals of Latin letters alone, so the usual spellings are tried.
+    spellings = {text, text.lower(), text.capitalize(), text.title(), text.upper()}
+    named = Q()
+    for spelling in spellings:
+        named |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
+    clients = Client.objects.filter(named, company=company)
+    numbers = ClientPhone.objects.filter(company=company, client__in=clients).values("phone")
+    return Q(client__in=clients.values("pk")) | Q(client_phone__in=numbers)
+
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Page:
+    """One page: the live calls (on the first one only), then those that are over, newest first."""
+
+    live: list[Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    first: bool = True
+    older: str = ""
+    newer: str = ""
+
+
+def page(calls: QuerySet[Call], before: str = "", after: str = "") -> Page:
+    """The page before or after a mark (see `mark`), else the first one."""
+    calls = calls.select_related("connection", "employee", "client").prefetch_related(
+        "participants__employee", "recordings"
+    )
+    over = calls.filter(state=CallState.FINISHED).distinct()
+    found = Page(first=not before and not after)
+    if after and (place := _place(after)):
+        rows = list(over.filter(_beside(place, newer=True)).order_by("started_at", "id")[: PAGE + 1])
+        more, rows = len(rows) > PAGE, rows[:PAGE][::-1]
+        if not more:
+            return page(calls)
+        found.newer, found.older = mark(rows[0]), mark(rows[-1])
+    else:
+        place = _place(before)
+        rows = list((over.filter(_beside(place, newer=False)) if place else over).order_by("-started_at", "-id")[: PAGE + 1])
+        found.older = mark(rows[PAGE - 1]) if len(rows) > PAGE else ""
+        rows = rows[:PAGE]
+        found.newer = mark(rows[0]) if place and rows else ""
+    found.calls = rows
+    if found.first:
+        fresh = calls.exclude(state=CallState.FINISHED).filter(started_at__gte=timezone.now() - LIVE)
+        found.live = list(fresh.distinct().order_by("-started_at", "-id")[:PAGE])
+    _name_clients(found.live + found.calls)
+    return found
+
+
+def mark(call: Call) -> str:
+    """A call's place in the journal, as it stands in an address."""
+    return f"{round(call.started_at.timestamp() * 1_000_000)}-{call.pk}"
+
+
+def _place(text: str) -> tuple[datetime, int] | None:
+    try:
+        micros, pk = (int(part) for part in text.split("-"))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros), pk
+    except (ValueError, OverflowError):
+        return None
+
+
+def _beside(place: tuple[datetime, int], *, newer: bool) -> Q:
+    at, pk = place
+    if newer:
+        return Q(started_at__gt=at) | Q(started_at=at, pk__gt=pk)
+    return Q(started_at__lt=at) | Q(started_at=at, pk__lt=pk)
+
+
+def _name_clients(calls: Iterable[Call]) -> None:
+    """`who`: the client's name, from the book where the call itself has no client. One question for all."""
+    calls = list(calls)
+    nameless = {call.client_phone for call in calls if not call.client_id and call.client_phone}
+    names: dict[str, Client] = {}
+    if nameless:
+        rows = ClientPhone.objects.filter(company_id=calls[0].company_id, phone__in=nameless).select_related("client")
+        for row in rows.order_by("client__seen_at"):
+            if row.client.name:
+                names[row.phone] = row.client
+    for call in calls:
+        call.who = call.client or names.get(call.client_phone)  # type: ignore[attr-defined]
+        call.people = list(call.participants.all())  # type: ignore[attr-defined]
+        call.audio = [row for row in call.recordings.all() if row.state != Recording.State.ABSENT]  # type: ignore[attr-defined]

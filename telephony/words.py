@@ -1,0 +1,71 @@
+"""What telephony's codes mean, in words. Placeholders are filled from the details beside the code."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+ROUTING: dict[str, Any] = {
+    "too_late": gettext_lazy("The manager (extension %(extension)s) was found too late: the greeting was over."),
+    "pbx_limit": gettext_lazy(
+        "Not forwarded to extension %(extension)s: the PBX takes no more commands at this moment (its limit)."
+    ),
+    "pbx_refused": gettext_lazy("Not forwarded to extension %(extension)s: the PBX refused: %(words)s"),
+}
+TRACKING: dict[str, Any] = {
+    "not_asked": gettext_lazy("The visitor could not be asked for: %(words)s"),
+    "nobody_bound": gettext_lazy("Nobody was shown the number %(number)s at that moment."),
+    "recognised": gettext_lazy("The visitor was recognised: %(utm_source)s %(utm_medium)s %(utm_campaign)s %(page)s"),
+}
+DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING}
+"""Codes of `Decision` that telephony writes itself; the rooms above add those of their opinions."""
+
+KINDS: dict[str, Any] = {"routing": gettext_lazy("Forwarding"), "tracking": gettext_lazy("Call tracking")}
+
+COMMANDS: dict[str, Any] = {
+    "dial": gettext_lazy("Call"),
+    "hangup": gettext_lazy("Hang up"),
+    "transfer": gettext_lazy("Transfer"),
+    "route": gettext_lazy("Forward"),
+}
+REFUSALS: dict[str, Any] = {
+    "call_is_over": gettext_lazy("The call is over already."),
+    "nobody_talks": gettext_lazy("Nobody is talking in this call, so there is nothing to transfer."),
+    "not_supported": gettext_lazy("This PBX cannot do that."),
+}
+"""Codes of commands that were not even sent."""
+
+ERRORS: dict[str, Any] = {
+    "temporary": gettext_lazy("cannot be reached"),
+    "rate_limited": gettext_lazy("asks us to slow down"),
+    "credentials": gettext_lazy("does not accept the keys"),
+    "token_expired": gettext_lazy("the token is over"),
+    "rejected": gettext_lazy("refused for good"),
+    "vendor_fault": gettext_lazy("gave an answer that is none"),
+    "address_refused": gettext_lazy("its address leads into a network that is closed to customers' addresses"),
+    "deadline": gettext_lazy("did not answer in time"),
+}
+"""Kinds of `outbound.errors`: what the vendor did."""
+
+
+def fill(words: Any, details: Mapping[str, Any] | None = None) -> str:
+    """Words with their placeholders filled; what is not known stays empty."""
+    known: defaultdict[str, str] = defaultdict(str)
+    for key, value in (details or {}).items():
+        known[key] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return " ".join((str(words) % known).split())
+
+
+def in_words(table: Mapping[str, Any], code: str, details: Mapping[str, Any] | None = None) -> str:
+    """The words of a code; a code without words is shown as it is."""
+    return fill(table[code], details) if code in table else code
+
+
+def unreachable(pbx: str, kind: str, words: str) -> str:
+    """An error of a vendor as one sentence."""
+    said = ERRORS.get(kind)
+    return _("%(who)s %(did)s: %(words)s") % {"who": pbx, "did": said, "words": words} if said else words
