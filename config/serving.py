@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from typing import Any
 
@@ -31,6 +32,9 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; what is under way is finished or lies in the database."""
         installation.check_encryption()
+        # uvicorn raises the signal that ended it once more; the default handler would end us before `_stop`.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         pipeline.start()
         if self.embedded:
             self._workers = Worker(dramatiq.get_broker(), worker_threads=settings.WORKER_THREADS)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
@@ -117,15 +117,9 @@ def accounts_with_work() -> list[int]:
     """One due row for each account that is not paused."""
     now = timezone.now()
     paused = Lane.objects.filter(Q(open_at__gt=now) | Q(lease_until__gt=now)).values_list("account", flat=True)
-    rows = (
-        due(now).exclude(credential__state__in=_PAUSED).values_list("id", "credential_id", "credential__account_digest")
-    )
+    rows = due(now).exclude(credential__state__in=_PAUSED).order_by().values("credential", "credential__account_digest")
     closed = set(paused)
-    first: dict[int, int] = {}
-    for row_id, credential_id, account in rows.order_by("credential_id").iterator():
-        if account not in closed:
-            first.setdefault(credential_id, row_id)
-    return list(first.values())
+    return [row["first"] for row in rows.annotate(first=Min("id")) if row["credential__account_digest"] not in closed]
 
 
 _PAUSED = (Credential.State.REFUSED, Credential.State.DISCONNECTED)
@@ -239,6 +233,9 @@ class _Prepaid:
 
     def block(self, key: str, seconds: float) -> None:
         self._limiter.block(key, seconds)
+
+    def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
+        return self._limiter.blocked(keys)
 
 
 def _perform(claim: Claim) -> list[Result]:

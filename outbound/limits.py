@@ -39,6 +39,9 @@ class Limiter(Protocol):
     def block(self, key: str, seconds: float) -> None:
         """Let nothing through under `key` for so long: the vendor told us to stop."""
 
+    def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
+        """The keys among these that are blocked, and for how many seconds yet. Takes nothing."""
+
 
 class MemoryLimiter:
     """A limiter of this process alone: for scripts and tests."""
@@ -56,6 +59,10 @@ class MemoryLimiter:
 
     def block(self, key: str, seconds: float) -> None:
         self._arrivals[key] = max(self._arrivals.get(key, 0.0), time.time() + seconds)
+
+    def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
+        now = time.time()
+        return {key: wait for key in keys if (wait := self._arrivals.get(key, 0.0) - now) > 0}
 
 
 def take_within(limiter: Limiter, limits: tuple[Limit, ...], budget: float) -> None:

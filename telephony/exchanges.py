@@ -51,6 +51,12 @@ class DatabaseLimiter:
                 RateState.objects.update_or_create(key=key, defaults={"arrival": until})
 
 
+    def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
+        now = time.time()
+        rows = RateState.objects.filter(key__in=keys, arrival__gt=now).values_list("key", "arrival")
+        return {key: arrival - now for key, arrival in rows}
+
+
 limiter = DatabaseLimiter()
 
 

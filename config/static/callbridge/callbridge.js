@@ -1,0 +1,99 @@
+// What our pages do in the browser: play recordings, refresh what lives, open dependent fields, copy addresses.
+"use strict";
+
+(() => {
+    // --- Fields that depend on a switch or a choice ---
+    const openDependents = () => {
+        for (const field of document.querySelectorAll("[data-depends]")) {
+            const master = document.getElementById(field.dataset.depends);
+            if (master) field.hidden = !(master.type === "checkbox" ? master.checked : master.value);
+        }
+    };
+    document.addEventListener("change", openDependents);
+    openDependents();
+
+    // --- Copy buttons ---
+    document.addEventListener("click", async (event) => {
+        const button = event.target.closest("[data-copy]");
+        if (!button) return;
+        await navigator.clipboard.writeText(button.dataset.copy);
+        const words = button.querySelector("[data-words]") || button;
+        const before = words.textContent;
+        words.textContent = button.dataset.copied;
+        setTimeout(() => { words.textContent = before; }, 1500);
+    });
+
+    // --- Forms that ask before they are sent, and filters that apply at once ---
+    document.addEventListener("submit", (event) => {
+        const words = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+        if (words && !window.confirm(words)) event.preventDefault();
+    });
+    document.addEventListener("change", (event) => {
+        const form = event.target.closest("form[data-apply]");
+        if (form && event.target.type !== "search") form.requestSubmit();
+    });
+
+    // --- One player for the page, so that a refreshed list does not interrupt it ---
+    const player = document.getElementById("player");
+    const audio = player?.querySelector("audio");
+    const mark = () => {
+        for (const button of document.querySelectorAll("[data-play]")) {
+            const mine = audio && !audio.paused && audio.dataset.address === button.dataset.play;
+            button.setAttribute("aria-pressed", String(Boolean(mine)));
+            button.querySelector(".cb-icon").textContent = mine ? "pause" : "play_arrow";
+        }
+    };
+    document.addEventListener("click", (event) => {
+        if (event.target.closest("[data-close-player]")) {
+            audio.pause();
+            player.hidden = true;
+            return;
+        }
+        const button = event.target.closest("[data-play]");
+        if (!button || !audio) return;
+        player.hidden = false;
+        if (audio.dataset.address !== button.dataset.play) {
+            audio.dataset.address = audio.src = button.dataset.play;
+            audio.play();
+        } else if (audio.paused) {
+            audio.play();
+        } else {
+            audio.pause();
+        }
+    });
+    for (const name of ["play", "pause", "ended"]) audio?.addEventListener(name, mark);
+
+    // --- Parts that live: asked for again while somebody looks ---
+    const live = document.querySelector("[data-live]");
+    if (!live) return;
+    // Each answer carries a fresh token against forgery: that alone is no change.
+    const plain = (text) => text.replace(/name="csrfmiddlewaretoken" value="[^"]*"/g, "");
+    let last = "";
+    let waiting = false;
+    const busy = () => {
+        const open = live.querySelector("details[data-user-open]");
+        const inside = live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+        return Boolean(open) || inside || String(window.getSelection()).length > 0;
+    };
+    live.addEventListener("toggle", (event) => {
+        if (event.target.open) event.target.dataset.userOpen = "1";
+        else delete event.target.dataset.userOpen;
+    }, true);
+    setInterval(async () => {
+        if (waiting || document.hidden || busy()) return;
+        waiting = true;
+        try {
+            const answer = await fetch(live.dataset.live, { headers: { "X-Part": "1" }, credentials: "same-origin" });
+            if (answer.ok && !answer.redirected) {
+                const text = await answer.text();
+                if (plain(text) !== last && !busy()) {
+                    const played = live.contains(document.activeElement) && document.activeElement.dataset.play;
+                    live.innerHTML = text;
+                    last = plain(text);
+                    if (played) live.querySelector(`[data-play="${played}"]`)?.focus();
+                    mark();
+                }
+            }
+        } catch { /* the next try may reach the server */ } finally { waiting = false; }
+    }, 2000);
+})();
