@@ -14,7 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from dramatiq import Worker
 
 from employees import installation
-from telephony import schedule
+from integrations import sync
+from telephony import recordings, schedule
 from telephony.pipeline import Loop, pipeline
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,9 @@ class Server:
         # uvicorn raises the signal that ended it once more; the default handler would end us before `_stop`.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
+        if self.embedded:
+            sync.forget_leases()
+            recordings.forget_leases()
         pipeline.start()
         if self.embedded:
             self._workers = Worker(dramatiq.get_broker(), worker_threads=settings.WORKER_THREADS)

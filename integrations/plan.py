@@ -11,7 +11,7 @@ from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
-from crm_adapters.base import Job
+from crm_adapters.base import CallFacts, Job
 from employees.models import Extension
 from telephony import directory as telephony_directory
 from telephony.directory import Short
@@ -111,9 +111,17 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
         facts = facts_of(call, call.people, call.audio, wanting)
         if refusal := wanting.adapter.refuses(facts):
             row.state, row.reason = State.SKIPPED, refusal
-        elif step := wanting.adapter.plan(Job(facts, wanting.settings, row.progress)):
-            row.wanted, row.priority, row.due_at = call.version, step.priority, timezone.now()
+        else:
+            _plan_step(row, wanting, facts)
     return before != (row.state, row.reason, row.wanted)
+
+
+def _plan_step(row: CallSync, wanting: Wanting, facts: CallFacts) -> None:
+    """There is work when the CRM lacks a step; while a request is under way its notes are still to come, so perhaps."""
+    step = wanting.adapter.plan(Job(facts, wanting.settings, row.progress))
+    if step or row.intent:
+        row.wanted, row.due_at = facts.version, timezone.now()
+        row.priority = step.priority if step else row.priority
 
 
 def _in_filter(call: Call, wanting: Wanting) -> bool:

@@ -365,6 +365,13 @@ def _log_rows(claim: Claim) -> list[tuple[Exchange, list[int]]]:
     ]
 
 
+def forget_leases() -> None:
+    """At the start of an installation of one process: whoever held a lease is gone, and nobody has to wait for it."""
+    CallSync.objects.exclude(lease=None).update(lease=None, lease_until=None)
+    Lane.objects.exclude(lease=None).update(lease=None, lease_until=None)
+    Credential.objects.exclude(refresh_lease=None).update(refresh_lease=None)
+
+
 # --- What a person may ask for ----------------------------------------------------------------------------------------
 
 

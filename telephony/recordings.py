@@ -60,6 +60,11 @@ def request_again(recording: Recording) -> None:
         )
 
 
+def forget_leases() -> None:
+    """At the start of an installation of one process: nobody is fetching anything."""
+    Recording.objects.exclude(lease_until=None).update(lease_until=None)
+
+
 def _claim(recording_id: int) -> Recording | None:
     now = timezone.now()
     with hot_write():

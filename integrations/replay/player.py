@@ -21,9 +21,11 @@ from employees import phones
 from employees.models import Company
 from integrations import webhooks as crm_webhooks
 from integrations.models import Credential
+from outbound.errors import OutboundError
 from outbound.http import substituted
 from telephony import routing
 from telephony import webhooks as pbx_webhooks
+from telephony.exchanges import http_for
 from telephony.models import Call, Connection, Recording
 from telephony.providers import registry as pbxs
 from telephony.providers.base import Provider, Request
@@ -154,6 +156,7 @@ class _Pbx(_Replay):
                         self.vendor.position = index
                         self._send(exchange, token)
                 self.settle()
+                self._compare_directories()
         finally:
             calls_changed.disconnect(self._watch, sender=Call)
             routing_question.disconnect(self._answer, sender=Call)
@@ -188,6 +191,29 @@ class _Pbx(_Replay):
         return None
 
     # --- What became of it
+
+    def _compare_directories(self) -> None:
+        for expect in self.expects:
+            try:
+                self._compare_directory(expect)
+            except OutboundError as error:
+                self.played.misses.append(f"the PBX was asked what is not in the sample: {self.vendor.refused} {error}")
+
+    def _compare_directory(self, expect: dict[str, Any]) -> None:
+        """Employees and numbers as the PBX lists them, asked for as the portal does."""
+        http = http_for(self.connection, purpose="replay")
+        secrets = self.connection.credentials
+        if expect.get("employees") is not None:
+            found = {user.extension: user.vendor_id for user in self.provider.users(http, secrets)}
+            for row in expect["employees"]:
+                vendor_id = str(row.get("user_id", found.get(row["extension"])))
+                if found.get(row["extension"]) != vendor_id:
+                    self.miss("employees", row, found)
+        if expect.get("virtual_numbers") is not None:
+            numbers = [row.number for row in self.provider.numbers(http, secrets)]
+            region = self.company.region
+            if {phones.normalise(n, region) for n in numbers} != set(expect["virtual_numbers"]):
+                self.miss("virtual_numbers", expect["virtual_numbers"], numbers)
 
     def _compare(self) -> None:
         calls = list(Call.objects.filter(company=self.company).order_by("started_at", "id"))

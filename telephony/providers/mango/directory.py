@@ -43,7 +43,7 @@ class _Users(Model):
 
 def users(api: Api) -> list[PbxUser]:
     """All employees; without `ext_fields` Mango leaves out their ids."""
-    wanted = {"ext_fields": ["general.user_id", "general.mobile"]}
+    wanted = {"ext_fields": ["general.user_id", "general.mobile", "general.use_status", "groups", "telephony.dial_alg"]}
     answer = api.ask(Kind.USERS, "config/users/request", wanted, _Users)
     return [_user(user) for user in answer.users]
 

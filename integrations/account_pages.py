@@ -1,0 +1,228 @@
+"""The portal's pages of CRM accounts («учётные данные»): the list, the form, connecting, checking, deleting."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core import signing
+from django.db.models import ProtectedError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from crm_adapters import registry
+from crm_adapters.base import Capability
+from employees.forms import vendor_form
+from employees.models import Membership
+from employees.rights import Right, may
+from employees.sites import PortalRequest, company_of, mine, my, portal
+from outbound.errors import OutboundError
+from telephony.account_forms import guide
+from telephony.words import unreachable
+
+from . import credentials, crm_users, sync, webhooks
+from .models import Credential
+
+SETTINGS = gettext_lazy("Settings")
+ASK_SECONDS = 10.0
+STATE_SECONDS = 900
+_signer = signing.TimestampSigner(salt="callbridge.oauth")
+
+
+class TitleForm(forms.ModelForm):
+    class Meta:
+        model = Credential
+        fields = ["name"]
+        labels = {"name": gettext_lazy("Account name")}
+
+
+# --- The list and the form --------------------------------------------------------------------------------------------
+
+
+@portal.page("credentials/", name="credentials", right=Right.MANAGE)
+def credential_list(request: HttpRequest) -> HttpResponse:
+    rows = mine(request, Credential).prefetch_related("integrations")
+    context = {
+        "title": _("CRM credentials"),
+        "rows": rows,
+        "crms": list(registry.all_adapters().values()),
+    }
+    return portal.render(request, "portal/credentials.html", context)
+
+
+@portal.page("credentials/new/<slug:crm>/", name="credential_new", right=Right.MANAGE)
+def credential_new(request: HttpRequest, crm: str) -> HttpResponse:
+    if crm not in registry.all_adapters():
+        raise Http404
+    return _form(request, Credential(company=company_of(request), crm=crm))
+
+
+@portal.page("credentials/<uuid:uuid>/", name="credential", right=Right.MANAGE)
+def credential(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _form(request, my(request, Credential, uuid=uuid))
+
+
+def _form(request: HttpRequest, row: Credential, extra: dict[str, Any] | None = None) -> HttpResponse:
+    adapter = row.adapter
+    post = request.POST if request.method == "POST" and extra is None else None
+    title = TitleForm(post, instance=row)
+    stored = row.values if row.pk else {}
+    keys = vendor_form(adapter.credential_form, post, stored, adapter.secret_fields)
+    if post is not None and all([title.is_valid(), keys.is_valid()]):
+        return _save(request, row, title, keys)
+    saved = Credential.objects.filter(pk=row.pk).prefetch_related("integrations").first() if row.pk else None
+    context = {
+        "title": str(saved) if saved else _("New account: %(crm)s") % {"crm": adapter.title},
+        "row": saved,
+        "adapter": adapter,
+        "name_form": title,
+        "keys": keys,
+        "can_connect": bool(saved and Capability.OAUTH in adapter.capabilities and adapter.authorise_url(saved.values, "")),
+        "oauth_address": f"{settings.PUBLIC_URL}/oauth/{row.crm}/",
+        "guide": guide(adapter.folder, **_places(saved, row.crm)),
+        **(extra or {}),
+    }
+    return portal.render(request, "portal/credential.html", context)
+
+
+def _places(saved: Credential | None, crm: str) -> dict[str, str]:
+    """What a guide may mention: the address for events and the one for the way back from the CRM."""
+    return {
+        "handler_url": saved.handler_url if saved else "…",
+        "oauth_url": f"{settings.PUBLIC_URL}/oauth/{crm}/",
+    }
+
+
+def _save(request: HttpRequest, row: Credential, title: TitleForm, keys: forms.Form) -> HttpResponse:
+    """What was entered replaces what the form has; what the CRM gave (tokens) stays while the account is the same."""
+    before = row.values if row.pk else {}
+    entered = {name: "" if value is None else str(value) for name, value in keys.cleaned_data.items()}
+    row = title.save(commit=False)
+    changed = any(before.get(name, "") != value for name, value in entered.items())
+    row.values = {**before, **entered}
+    if changed and row.state in (Credential.State.REFUSED, Credential.State.DISCONNECTED):
+        row.state, row.state_words = Credential.State.NEW, ""
+    row.save()
+    if changed:
+        crm_users.forget(row)
+    messages.success(request, _("Saved."))
+    return redirect("portal:credential", row.uuid)
+
+
+@portal.page("credentials/<uuid:uuid>/delete/", name="credential_delete", right=Right.MANAGE, posts=True)
+def credential_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Refused while an integration uses the account, saying which."""
+    row = my(request, Credential, uuid=uuid)
+    name = str(row)
+    try:
+        row.delete()
+    except ProtectedError:
+        where = ", ".join(f"“{item}”" for item in row.integrations.all())
+        words = _("“%(name)s” is in use and was not deleted. It is used by: %(where)s.")
+        messages.error(request, words % {"name": name, "where": where})
+        return redirect("portal:credential", uuid)
+    messages.success(request, _("“%(name)s” was deleted.") % {"name": name})
+    return redirect("portal:credentials")
+
+
+# --- Checking ---------------------------------------------------------------------------------------------------------
+
+
+@portal.page("credentials/<uuid:uuid>/check/", name="credential_check", right=Right.MANAGE, posts=True)
+def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Credential, uuid=uuid)
+    http = credentials.http_for(row, purpose="check", deadline=ASK_SECONDS)
+    try:
+        checks = credentials.speaking(row, http, lambda secrets: row.adapter.check(http, secrets))
+    except OutboundError as error:
+        messages.error(request, _explained(row, error))
+        return redirect("portal:credential", row.uuid)
+    row.refresh_from_db()
+    if checks and all(check.ok for check in checks) and row.state != Credential.State.READY:
+        credentials.store(row, {})
+        sync.resume(row)
+    return _form(request, row, {"checks": checks})
+
+
+def _explained(row: Credential, error: OutboundError) -> str:
+    words = unreachable(row.adapter.title, error.kind, error.words)
+    cure = row.adapter.errors_help(error)
+    return f"{words}. {cure}" if cure else words
+
+
+# --- Connecting -------------------------------------------------------------------------------------------------------
+
+
+@portal.page("credentials/<uuid:uuid>/connect/", name="credential_connect", right=Right.MANAGE, posts=True)
+def credential_connect(request: PortalRequest, uuid: UUID) -> HttpResponse:
+    """Off to the CRM; the state that comes back names the account and the person, signed."""
+    row = my(request, Credential, uuid=uuid)
+    state = _signer.sign_object({"credential": str(row.uuid), "user": request.user.pk})
+    address = row.adapter.authorise_url(row.values, state)
+    if not address:
+        messages.error(request, _("Fill in the address and the application's keys first."))
+        return redirect("portal:credential", row.uuid)
+    return redirect(address)
+
+
+@portal.page("oauth/<slug:crm>/", name="oauth", right=Right.MANAGE)
+def oauth(request: PortalRequest, crm: str) -> HttpResponse:
+    """Back from the CRM: what it gave is exchanged for tokens at once."""
+    row = _returned(request, crm)
+    if row is None:
+        messages.error(request, _("This way back from the CRM is not valid any more. Connect the account again."))
+        return redirect("portal:credentials")
+    http = credentials.http_for(row, purpose="connect", deadline=ASK_SECONDS)
+    query = {key: value for key, value in request.GET.items() if key != "state"}
+    try:
+        tokens = credentials.speaking(row, http, lambda secrets: row.adapter.authorised(http, secrets, query))
+        credentials.store(row, tokens)
+    except OutboundError as error:
+        messages.error(request, _explained(row, error))
+        return redirect("portal:credential", row.uuid)
+    sync.resume(row)
+    crm_users.forget(row)
+    messages.success(request, _("“%(name)s” is connected.") % {"name": row})
+    prepare(request, row)
+    return redirect("portal:credential", row.uuid)
+
+
+def _returned(request: PortalRequest, crm: str) -> Credential | None:
+    try:
+        state = _signer.unsign_object(request.GET.get("state", ""), max_age=STATE_SECONDS)
+    except signing.BadSignature:
+        return None
+    if state.get("user") != request.user.pk:
+        return None
+    row = Credential.objects.filter(uuid=state.get("credential"), crm=crm).first()
+    member = Membership.objects.filter(user=request.user, company=row.company).first() if row else None
+    return row if may(member, Right.MANAGE) else None
+
+
+def prepare(request: HttpRequest, row: Credential) -> None:
+    """Set up in the CRM what we need there; what goes wrong is said and keeps nobody from working."""
+    try:
+        webhooks.prepare(row)
+    except OutboundError as error:
+        said = _("The CRM was not set up completely: %(words)s Use “Set up in the CRM” on the account's page again.")
+        messages.warning(request, said % {"words": _explained(row, error)})
+
+
+@portal.page("credentials/<uuid:uuid>/prepare/", name="credential_prepare", right=Right.MANAGE, posts=True)
+def credential_prepare(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Credential, uuid=uuid)
+    before = len(messages.get_messages(request))
+    prepare(request, row)
+    if len(messages.get_messages(request)) == before:
+        messages.success(request, _("Event handlers and lines are set up in the CRM."))
+    return redirect("portal:credential", row.uuid)
+
+
+portal.in_menu(
+    "credentials", gettext_lazy("CRM credentials"), "key", group=SETTINGS, order=31, inside=("credential", "credential_new")
+)

@@ -1,0 +1,68 @@
+"""What to do with the calls of an extension that nobody knew: decided by a person, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+
+from employees.models import Company, Employee, Extension
+from telephony import inbox
+from telephony.models import Call
+
+from .models import CallSync
+
+Handling = Extension.Handling
+UNKNOWN = "unknown_extension"
+LEFT = "left_unwritten"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is decided of an extension."""
+
+    handling: Extension.Handling
+    employee: Employee | None = None
+
+
+def waiting(company: Company, number: str = "") -> QuerySet[CallSync]:
+    """Calls in CRM accounts that wait for a decision (about one extension)."""
+    rows = CallSync.objects.filter(integration__company=company, state=CallSync.State.WAITING, reason=UNKNOWN)
+    if not number:
+        return rows
+    with_it = Call.objects.filter(company=company, participants__extension=number).values("pk")
+    return rows.filter(Q(call__in=with_it) | Q(call__extension=number))
+
+
+def undecided(company: Company) -> list[Extension]:
+    """Extensions that need somebody: unknown ones, and decided ones that calls still wait for. `waits`: how many."""
+    per_number = (
+        waiting(company).values("call__participants__extension").annotate(waits=Count("call", distinct=True)).order_by()
+    )
+    counts = {row["call__participants__extension"]: row["waits"] for row in per_number}
+    rows = Extension.objects.filter(company=company).select_related("employee")
+    found = []
+    for row in rows.filter(Q(handling=Handling.UNKNOWN) | Q(number__in=[number for number in counts if number])):
+        row.waits = counts.get(row.number, 0)  # type: ignore[attr-defined]
+        found.append(row)
+    return found
+
+
+def decide(extension: Extension, choice: Choice | None, *, write: bool) -> int:
+    """Keep the choice (None: as it was decided before), then write the calls that waited or leave them unwritten.
+
+    Returns how many calls waited.
+    """
+    with transaction.atomic():
+        if choice:
+            extension.handling, extension.employee = choice.handling, choice.employee
+            extension.save()
+        rows = waiting(extension.company, extension.number)
+        calls = list(Call.objects.filter(pk__in=rows.values("call")))
+        if not write and choice != Choice(Handling.UNKNOWN):
+            details = {"extensions": [extension.number]}
+            rows.update(state=CallSync.State.SKIPPED, reason=LEFT, details=details)
+    if write and calls:
+        inbox.refold(calls)
+    return len(calls)

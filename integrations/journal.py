@@ -1,0 +1,62 @@
+"""What the journal shows of CRMs: where each call stands in each account, and which calls have a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from telephony.journal import JournalFilter
+from telephony.models import Call
+
+from .models import CallSync, Credential
+from .passport import Standing, standing
+
+WRITTEN = [
+    ("", _("any")),
+    ("problem", _("problem: not written somewhere")),
+    ("waiting", _("waits for a decision")),
+    ("skipped", _("not written on purpose")),
+    ("written", _("written")),
+]
+PAUSED = (Credential.State.REFUSED, Credential.State.DISCONNECTED)
+
+
+class CrmJournalFilter(JournalFilter):
+    """The journal's filter with the CRM's side."""
+
+    crm = forms.ChoiceField(label=_("In the CRM"), choices=WRITTEN, required=False)
+
+    def calls(self) -> QuerySet[Call]:
+        calls = super().calls().prefetch_related(
+            Prefetch("syncs", CallSync.objects.select_related("credential", "integration").order_by("id"))
+        )
+        chosen = self.cleaned_data.get("crm")
+        return calls.filter(Exists(_rows(chosen).filter(call=OuterRef("pk")))) if chosen else calls
+
+
+def problems() -> Q:
+    """Rows that somebody should look at: parked, failing, or held up by refused keys."""
+    behind = Q(state=CallSync.State.WANTED, wanted__gt=F("noted"))
+    return Q(parked=True) | (behind & (~Q(error="") | Q(credential__state__in=PAUSED)))
+
+
+def _rows(chosen: str) -> QuerySet[CallSync]:
+    rows = CallSync.objects.all()
+    if chosen == "problem":
+        return rows.filter(problems())
+    if chosen == "waiting":
+        return rows.filter(state=CallSync.State.WAITING)
+    if chosen == "skipped":
+        return rows.filter(state=CallSync.State.SKIPPED)
+    return rows.filter(state=CallSync.State.WANTED, parked=False, wanted__gt=0, noted__gte=F("wanted"))
+
+
+def attach_standings(calls: Iterable[Call]) -> None:
+    """`standings`: pairs of account and standing."""
+    for call in calls:
+        rows: list[tuple[Any, Standing]] = [(row, standing(row)) for row in call.syncs.all()]
+        call.standings = rows  # type: ignore[attr-defined]

@@ -1,0 +1,199 @@
+"""The passport of a call: what telephony knows, and what became of the call in each CRM account and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from telephony import passport as telephony_passport
+from telephony.models import Call, Exchange, Recording
+from telephony.passport import Moment, TelephonyPassport
+from telephony.words import in_words
+
+from . import words
+from .models import CallSync, Credential, Integration
+
+State = CallSync.State
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a call stands in one account, for a badge and a sentence. `code` groups standings for filters."""
+
+    code: str
+    tone: str
+    title: str
+    words: str = ""
+
+
+@dataclass
+class Account:
+    """A call in one CRM account."""
+
+    sync: CallSync
+    standing: Standing
+    next: str
+    steps: list[Moment] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    retriable: bool = False
+    extensions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Bystander:
+    """An integration that did not concern itself with a call, and why."""
+
+    integration: Integration
+    why: str
+
+
+@dataclass
+class Passport:
+    telephony: TelephonyPassport
+    accounts: list[Account]
+    bystanders: list[Bystander]
+    others: list[Exchange]
+    """Exchanges with CRMs about this call that belong to no account above (look-ups)."""
+
+    @property
+    def call(self) -> Call:
+        return self.telephony.call
+
+
+def compose(call: Call) -> Passport:
+    known = telephony_passport.compose(call, words.DECISIONS)
+    exchanges = list(call.exchanges.filter(company=call.company_id).order_by("at", "id"))
+    syncs = list(call.syncs.select_related("credential", "integration__credential").order_by("id"))
+    accounts = [_account(call, row, exchanges) for row in syncs]
+    shown = {row.credential.uuid for row in syncs} | {call.connection.uuid}
+    others = [row for row in exchanges if row.account not in shown]
+    return Passport(known, accounts, _bystanders(call, syncs), others)
+
+
+def _account(call: Call, row: CallSync, exchanges: list[Exchange]) -> Account:
+    return Account(
+        sync=row,
+        standing=standing(row),
+        next=what_next(call, row),
+        steps=[_step(step) for step in row.history],
+        exchanges=[item for item in exchanges if item.account == row.credential.uuid],
+        retriable=row.state == State.WANTED and (row.parked or bool(row.error)),
+        extensions=list(row.details.get("extensions", [])) if row.state == State.WAITING else [],
+    )
+
+
+def _step(step: dict[str, Any]) -> Moment:
+    said = step.get("words", "")
+    name = in_words(words.STEPS, step.get("step", ""))
+    at = parse_datetime(step.get("at", "")) or timezone.now()
+    return Moment(at, f"{name}: {said}" if said and said != name else name, "success")
+
+
+# --- Where it stands --------------------------------------------------------------------------------------------------
+
+
+def standing(row: CallSync) -> Standing:
+    """The state of a call in an account, in words; `row.credential` must be loaded."""
+    reason = in_words(words.REASONS, row.reason, row.details)
+    if row.state == State.SKIPPED:
+        return Standing("skipped", "", _("not written"), reason)
+    if row.state == State.WAITING:
+        return Standing("waiting", "warning", _("waits for a decision"), reason)
+    if row.parked:
+        return Standing("parked", "danger", _("parked"), error_words(row))
+    if row.wanted > row.noted:
+        return _unwritten(row)
+    if not row.wanted:
+        return Standing("nothing", "", _("nothing to write yet"))
+    return Standing("written", "success", _("written"))
+
+
+def _unwritten(row: CallSync) -> Standing:
+    if row.credential.state in (Credential.State.REFUSED, Credential.State.DISCONNECTED):
+        return Standing("paused", "danger", _("paused"), _paused_words(row.credential))
+    if row.error:
+        return Standing("failing", "warning", _("not written yet"), error_words(row))
+    if row.noted:
+        return Standing("writing", "info", _("being brought up to date"))
+    return Standing("writing", "info", _("will be written"))
+
+
+def _paused_words(credential: Credential) -> str:
+    state = credential.get_state_display()
+    return f"{state}: {credential.state_words}" if credential.state_words else str(state)
+
+
+def error_words(row: CallSync) -> str:
+    """The error of the last try: what the CRM did, and its own words."""
+    kind = in_words(words.ERRORS, row.error_kind)
+    return f"{row.credential.adapter.title}: {kind} ({row.error})" if row.error else ""
+
+
+def what_next(call: Call, row: CallSync, now: datetime | None = None) -> str:
+    """What happens next with this call in this account, in words."""
+    now = now or timezone.now()
+    if row.state == State.SKIPPED:
+        return _("Nothing more happens.")
+    if row.state == State.WAITING:
+        return _("It is written, or not, as soon as you decide.")
+    if row.parked:
+        return _("Nothing happens by itself: retry when the cause is removed.")
+    if row.credential.state == Credential.State.REFUSED:
+        return _("It is written as soon as the account is connected again.")
+    if row.credential.state == Credential.State.DISCONNECTED:
+        return _("The application was removed in the CRM. It is written as soon as the account is connected again.")
+    if row.lease_until and row.lease_until > now:
+        return _("A request to the CRM is under way.")
+    if row.wanted > row.noted:
+        return _due(row, now)
+    return _after_writing(call)
+
+
+def _due(row: CallSync, now: datetime) -> str:
+    if row.not_before and row.not_before > now:
+        when = date_format(timezone.localtime(row.not_before), "H:i:s")
+        return _("The next try is at %(time)s (tries so far: %(count)d).") % {"time": when, "count": row.attempts}
+    return _("It is written as soon as its turn comes.")
+
+
+def _after_writing(call: Call) -> str:
+    if not call.finished:
+        return _("The call goes on; its end will be written too.")
+    expected = (Recording.State.ANNOUNCED, Recording.State.READY)
+    if any(audio.state in expected for audio in call.recordings.all()):
+        return _("Waits for the recording, which is written as soon as the PBX gives it.")
+    return _("Everything is written.")
+
+
+# --- Who did not want it ----------------------------------------------------------------------------------------------
+
+
+def _bystanders(call: Call, syncs: list[CallSync]) -> list[Bystander]:
+    """The company's other integrations, each with the reason why it did nothing about this call."""
+    concerned = {row.integration_id for row in syncs}
+    taken = {row.credential.account_digest or f"credential-{row.credential_id}" for row in syncs}
+    rows = Integration.objects.filter(company=call.company_id).exclude(pk__in=concerned)
+    found = []
+    for row in rows.select_related("credential").prefetch_related("connections", "numbers"):
+        found.append(Bystander(row, _why_not(call, row, taken)))
+    return found
+
+
+def _why_not(call: Call, row: Integration, taken: set[str]) -> str:
+    connections = list(row.connections.all())
+    if not row.active:
+        return _("It is switched off.")
+    if call.connection_id not in {connection.pk for connection in connections}:
+        names = ", ".join(connection.name for connection in connections) or "—"
+        return _("It takes calls of other PBX connections only: %(names)s.") % {"names": names}
+    if (row.credential.account_digest or f"credential-{row.credential_id}") in taken:
+        return _("Another integration leads into the same CRM account, and the first one that wants a call writes it.")
+    if row.filter_numbers and call.virtual_number not in {number.number for number in row.numbers.all()}:
+        return in_words(words.REASONS, "number_not_in_list", {"number": call.virtual_number or "—"})
+    return _("It was not active, or was set differently, when the call came.")

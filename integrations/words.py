@@ -1,0 +1,70 @@
+"""What the codes of integrations mean, in words: why a call is or is not in a CRM, and how calls were forwarded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy
+
+from telephony.words import DECISIONS as TELEPHONY_DECISIONS
+from telephony.words import ERRORS as VENDOR_ERRORS
+
+REASONS: dict[str, Any] = {
+    "internal_call": gettext_lazy("An internal call between employees: such calls are not written into a CRM."),
+    "employee_phone": gettext_lazy(
+        "%(phone)s stands in an employee's card: calls with employees' own phones are private and are not written."
+    ),
+    "number_not_in_list": gettext_lazy(
+        "The call came by %(number)s, and this number is not in the integration's list of virtual numbers."
+    ),
+    "unknown_extension": gettext_lazy("Waits for your decision about the extension %(extensions)s: whose is it?"),
+    "extension_ignored": gettext_lazy("Calls of the extension %(extensions)s are ignored on purpose."),
+    "left_unwritten": gettext_lazy(
+        "Somebody decided about the extension %(extensions)s later, and chose to leave the calls before unwritten."
+    ),
+    "hidden_number": gettext_lazy("The caller hid his number, and this CRM takes no call without a number."),
+}
+"""Why a call is not written (`CallSync.reason`)."""
+
+ROUTING: dict[str, Any] = {
+    "manager_found": gettext_lazy("%(client)s belongs to a manager: forwarded to extension %(extension)s."),
+    "nobody_known": gettext_lazy("Nobody is known under this number, so nobody to forward to."),
+    "no_manager": gettext_lazy("%(client)s has no responsible manager in the CRM."),
+    "manager_not_mapped": gettext_lazy(
+        "The manager of %(client)s (user %(manager)s in the CRM) is not mapped to an employee."
+    ),
+    "manager_excluded": gettext_lazy(
+        "The manager of %(client)s (user %(manager)s in the CRM) is not used to find the personal manager."
+    ),
+    "manager_without_extension": gettext_lazy(
+        "The manager of %(client)s (user %(manager)s in the CRM) has no extension."
+    ),
+    "employee_phone": gettext_lazy("An employee's own phone is calling: such calls are not forwarded."),
+    "crm_no_time": gettext_lazy("No time was left to ask the CRM before the greeting ended."),
+    "crm_temporary": gettext_lazy("The CRM could not be reached in time to ask whose client this is."),
+    "crm_rate_limited": gettext_lazy("The CRM's limit of requests was used up, so it was not asked whose client this is."),
+    "crm_credentials": gettext_lazy("The CRM does not accept the keys, so it could not be asked whose client this is."),
+    "crm_token_expired": gettext_lazy("The CRM's token was over and could not be renewed in time."),
+    "crm_rejected": gettext_lazy("The CRM refused to say whose client this is."),
+    "crm_vendor_fault": gettext_lazy("The CRM's answer to whose client this is was none."),
+    "crm_address_refused": gettext_lazy("The CRM's address leads into a closed network."),
+    "crm_deadline": gettext_lazy("The CRM did not say in time whose client this is."),
+}
+"""Codes of opinions about who shall take a call."""
+
+DECISIONS: dict[str, Any] = {**TELEPHONY_DECISIONS, **ROUTING}
+
+ERRORS: dict[str, Any] = {
+    **VENDOR_ERRORS,
+    "doubt": gettext_lazy("an answer was lost, and the CRM cannot tell whether the step was made"),
+}
+"""Kinds of errors of a step (`CallSync.error_kind`)."""
+
+STEPS: dict[str, Any] = {
+    "register": gettext_lazy("The call was registered"),
+    "cards": gettext_lazy("The card was shown or hidden"),
+    "finish": gettext_lazy("The call was finished"),
+    "record": gettext_lazy("The recording was attached"),
+    "utm": gettext_lazy("The UTM tags were written"),
+}
+"""Names of steps; one without words here is shown by its own name."""
