@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from crm_adapters.base import (
     Adapter,
+    CallFacts,
     Capability,
     Check,
     ClientMatch,
@@ -44,9 +45,9 @@ class Bitrix24(Adapter):
         "expires",
     )
     secret_fields = frozenset({"client_secret", "webhook_url", "access_token", "refresh_token", "application_token"})
+    wire_names = {"portal": "domain"}
     batch_size = rest.MAX_HEAVY
     """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
-    allowed_hosts = oauth.HOSTS
 
     def clock(self) -> float:
         """Tells old wishes to call; a replay of recorded events puts its own clock here."""
@@ -60,6 +61,9 @@ class Bitrix24(Adapter):
 
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return address.limits(secrets)
+
+    def refuses(self, facts: CallFacts) -> str:
+        return calls.refuses(facts)
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)

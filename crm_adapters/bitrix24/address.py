@@ -7,33 +7,42 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from outbound.limits import Limit
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.IGNORECASE)
-_WEBHOOK = re.compile(r"(https?)://([^/?#@\s]+)/rest/(\d+)/([A-Za-z0-9_-]+)(?:/[A-Za-z0-9_.]*)?/?", re.IGNORECASE)
+_WEBHOOK = re.compile(r"(https?://[^?#@\s]+)/rest/(\d+)/([A-Za-z0-9_-]+)(?:/[A-Za-z0-9_.]*)?/?", re.IGNORECASE)
 
 
 def origin(domain: str) -> str:
-    """`https://host[:port]` for what a customer typed: with or without scheme, with a path or not.
+    """`https://host[:port]` for what a customer typed, with or without scheme; a page behind it is dropped.
 
-    http:// stays only where it was typed. Raises `ValueError` when there is no host in it.
+    http:// stays only where it was typed, and with a port it keeps its path: several portals behind one address in
+    somebody's own network. Raises `ValueError` when there is no host in it.
     """
-    text = domain.strip().lower()
+    text = domain.strip()
     parts = urlsplit(text if "://" in text else f"https://{text}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("no portal's address")
-    _ = parts.port  # raises ValueError for a port that is none
+    keeps_path = parts.port and parts.scheme == "http"  # `port` raises ValueError for one that is none
     if not is_host(parts.hostname):
         raise ValueError("no portal's address")
-    return f"{parts.scheme}://{parts.netloc}"
+    path = parts.path.rstrip("/") if keeps_path else ""
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
 def domain_of(address: str) -> str:
     """How a domain is kept: `host[:port]`, with http:// in front where that is meant."""
     return origin(address).removeprefix("https://")
+
+
+def host_of(url: str) -> str:
+    """The host of somebody else's address; "" where there is none to be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_host(host: str) -> bool:
@@ -59,10 +68,10 @@ class Webhook:
 def webhook(address: str) -> Webhook | None:
     """The incoming webhook that `address` is, also with a method behind it as Bitrix24's page shows it."""
     match = _WEBHOOK.fullmatch(address.strip())
-    if not match:
+    try:
+        return Webhook(f"{origin(match[1])}/rest/{match[2]}/{match[3]}/", match[2], match[3]) if match else None
+    except ValueError:
         return None
-    scheme, host, user, code = match.groups()
-    return Webhook(f"{scheme.lower()}://{host.lower()}/rest/{user}/{code}/", user, code)
 
 
 def account(secrets: Mapping[str, str]) -> str:
@@ -71,7 +80,7 @@ def account(secrets: Mapping[str, str]) -> str:
         return member
     hook = webhook(secrets.get("webhook_url", ""))
     try:
-        return urlsplit(origin(secrets.get("domain") or (hook.url if hook else ""))).netloc
+        return origin(secrets.get("domain") or (hook.url if hook else "")).partition("://")[2]
     except ValueError:
         return ""
 
@@ -82,11 +91,8 @@ def limits(secrets: Mapping[str, str]) -> tuple[Limit, ...]:
     Ours holds 48. Bitrix24's leaks in steps of a second where ours leaks continuously, which makes one request; the
     other is for a retry that a lost connection makes the portal count and us not.
     """
-    return (Limit(limit_key(secrets), rate=2, burst=48),)
-
-
-def limit_key(secrets: Mapping[str, str]) -> str:
-    return "bitrix24:" + hashlib.sha256(account(secrets).encode()).hexdigest()[:16]
+    name = hashlib.sha256(account(secrets).encode()).hexdigest()[:16]
+    return (Limit(f"bitrix24:{name}", rate=2, burst=48),)
 
 
 def moved_to(old: str, location: str) -> str:
@@ -95,18 +101,20 @@ def moved_to(old: str, location: str) -> str:
     It must keep the scheme and the path of REST. A name may become another name, an address (of a demonstration)
     another address.
     """
-    before, after = urlsplit(old), urlsplit(urljoin(old, location.strip()))
+    before = old.partition("/rest/")[0]
     try:
-        new = origin(f"{after.scheme}://{after.netloc}")
+        after = urljoin(old, location.strip()).partition("/rest/")
+        new = origin(after[0])
+        kept = urlsplit(new).scheme == urlsplit(before).scheme and _is_name(new) == _is_name(before)
     except ValueError:
         return ""
-    same = after.scheme == before.scheme and after.netloc.lower() != before.netloc.lower()
-    return new if same and after.path.startswith("/rest/") and _is_name(before) == _is_name(after) else ""
+    return new if kept and after[1] and new != before and new.lower() == after[0].lower() else ""
 
 
-def _is_name(parts: Any) -> bool:
+def _is_name(url: str) -> bool:
+    host = host_of(url)
     try:
-        ipaddress.ip_address(parts.hostname or "")
+        ipaddress.ip_address(host)
     except ValueError:
-        return parts.hostname != "localhost"
+        return host != "localhost"
     return False

@@ -17,12 +17,13 @@ statistics know it. The notes (`Job.progress`) that are kept for a call:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from django.utils.translation import gettext as _
 
 from crm_adapters.base import CallFacts, Done, Job, NotMade, Priority, Repeat, Result, Step, Work
-from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenExpired
+from outbound.errors import CredentialsRefused, DeadlineExceeded, OutboundError, Rejected, TokenExpired
 
 from . import failures, people, recordings, steps, tags, wire
 from .rest import Answers, Command, Group, Portal
@@ -41,11 +42,19 @@ _RECORD = Step("record", Priority.RECORDING, Repeat.KEY)  # attaching again repl
 _UTM = Step("utm", Priority.RECORDING, Repeat.KEY)  # the same tags once more
 
 
+HIDDEN = "hidden_number"
+
+
 # --- plan -------------------------------------------------------------------------------------------------------------
 
 
+def refuses(facts: CallFacts) -> str:
+    """Bitrix24 registers no anonymous caller ("Unsupported phone number format")."""
+    return "" if facts.client_phone else HIDDEN
+
+
 def plan(job: Job) -> Step | None:
-    """The next step that Bitrix24 lacks. None for ever for a hidden number: Bitrix24 registers no anonymous caller."""
+    """The next step that Bitrix24 lacks."""
     facts, notes = job.facts, job.progress
     if not facts.client_phone:
         return None
@@ -99,27 +108,36 @@ def _uploads(work: Work) -> bool:
 
 def perform(portal: Portal, batch: Sequence[Work]) -> list[Result]:
     """Make the steps: one request for all of them (two where a batch would get too slow), uploads one by one."""
+    began = time.monotonic()
     groups = [{} if _uploads(work) else _STEPS[work.step.name][0](work.job) for work in batch]
     answers = portal.run(groups)
-    return [_result(portal, *each) for each in zip(batch, groups, answers, strict=True)]
+    return [_result(portal, began, *each) for each in zip(batch, groups, answers, strict=True)]
 
 
-def _result(portal: Portal, work: Work, group: Group, answers: Answers) -> Result:
-    if _uploads(work):
-        return recordings.upload(portal, work.job)
-    return _STEPS[work.step.name][1](work.job, answers) if group else Done({})
+def _result(portal: Portal, began: float, work: Work, group: Group, answers: Answers) -> Result:
+    if not _uploads(work):
+        return _STEPS[work.step.name][1](work.job, answers) if group else Done({})
+    if time.monotonic() - began > portal.http.deadline:
+        return DeadlineExceeded("other recordings took the time", code="deadline")
+    return recordings.upload(portal, work.job)
 
 
 # --- look -------------------------------------------------------------------------------------------------------------
 
 
 def look(portal: Portal, batch: Sequence[Work]) -> list[Result]:
-    """Ask the statistics, which know finished calls only, by CALL_ID and by our own key."""
-    answers = portal.run([_look_for(work.job) for work in batch])
-    return [_seen(work, each) for work, each in zip(batch, answers, strict=True)]
+    """Ask the statistics, which know finished calls only, by CALL_ID and by our own key.
+
+    The steps that repeating cannot harm are not looked for.
+    """
+    answers = portal.run([_look_for(work) for work in batch])
+    return [_seen(work, each) if each else NotMade() for work, each in zip(batch, answers, strict=True)]
 
 
-def _look_for(job: Job) -> Group:
+def _look_for(work: Work) -> Group:
+    job = work.job
+    if work.step.name not in ("register", "finish"):
+        return {}
     group = {"ext": Command(STATISTICS, {"FILTER": {"EXTERNAL_CALL_ID": job.facts.id}})}
     if call := people.call_id(job):
         group["sta"] = Command(STATISTICS, {"FILTER": {"CALL_ID": call}})

@@ -69,9 +69,7 @@ def prepare(portal: Portal, handler_url: str, lines: Mapping[str, str]) -> None:
     """
     commands: dict[str, Command] = {}
     for number, event in enumerate(events.BOUND if portal.token else (), 1):
-        params = {"event": event, "handler": handler_url}
-        # Only applications of the vendor's market are updated: a portal that refuses this one does no harm.
-        commands[f"ev{number}"] = Command("event.bind", params, optional=event == events.UPDATED)
+        commands[f"ev{number}"] = Command("event.bind", {"event": event, "handler": handler_url})
     for number, (line, title) in enumerate(sorted(lines.items())):
         params = {"NUMBER": digits(line), "NAME": title or line, "CRM_AUTO_CREATE": "Y"}
         commands[f"line{number or ''}"] = Command(f"{LINES}.add", params)
@@ -80,13 +78,14 @@ def prepare(portal: Portal, handler_url: str, lines: Mapping[str, str]) -> None:
         group = {key: commands[key] for key in keys[begin : begin + MAX_COMMANDS]}
         (answers,) = portal.run([group])
         for key, answer in answers.items():
-            if isinstance(answer, OutboundError) and not group[key].optional and not _is_there(answer):
+            if isinstance(answer, OutboundError) and not _may_fail(group[key], answer):
                 raise answer
 
 
-def _is_there(error: OutboundError) -> bool:
-    words = f"{error.code} {error.words}".lower()
-    return "already" in words
+def _may_fail(command: Command, error: OutboundError) -> bool:
+    """What is there already ("Line already exists", ERROR_HANDLER_ALREADY_EXIST), and a portal that will not tell of
+    updates: only applications of the vendor's market have them."""
+    return command.params.get("event") == events.UPDATED or "already" in f"{error.code} {error.words}".lower()
 
 
 def refuse_call(portal: Portal, call: str, user: str, why: str) -> None:

@@ -81,7 +81,7 @@ def _search(phone: str) -> dict[str, Command]:
     }
     return {
         "find": Command("telephony.externalCall.searchCrmEntities", {"PHONE_NUMBER": phone}),
-        "deals": Command("crm.deal.list", deals, optional=True),
+        "deals": Command("crm.deal.list", deals),
     }
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenExpired
 from outbound.http import Http
@@ -23,7 +23,7 @@ def server(secrets: Mapping[str, str], hint: str = "") -> str:
     """The authorisation server: what the customer typed, else `hint` where that is the vendor's own, else the usual."""
     if typed := secrets.get("oauth_url", "").strip():
         return typed.rstrip("/")
-    host = urlsplit(hint).hostname or ""
+    host = address.host_of(hint)
     return f"https://{host}" if host in HOSTS else SERVER
 
 

@@ -74,6 +74,15 @@ def shown(job: Job) -> list[str]:
     return list(users)
 
 
+def may_see(job: Job) -> list[str]:
+    """Everybody who may have the card: who is noted, and who was called at all.
+
+    The second because an answer that was lost leaves cards that nobody noted; hiding what is not there is harmless.
+    """
+    called = [p.crm_user for p in job.facts.participants if p.crm_user]
+    return list(dict.fromkeys([*shown(job), *called]))
+
+
 def card_changes(job: Job) -> tuple[list[str], list[str]]:
     """Users to show the card to, and users to hide it at."""
     wanted = watchers(job)

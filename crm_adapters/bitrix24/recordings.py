@@ -26,14 +26,14 @@ def filename(facts: CallFacts) -> str:
     return name if kind.lower() in ("wav", "mp3") else ""
 
 
-def attach(job: Job, *, optional: bool = False) -> Command:
+def attach(job: Job) -> Command:
     """Have Bitrix24 fetch our link."""
     params = {
         "CALL_ID": people.call_id(job),
         "RECORD_URL": job.facts.recording_url,
         "FILENAME": filename(job.facts),
     }
-    return Command(ATTACH, params, optional)
+    return Command(ATTACH, params)
 
 
 def record(job: Job) -> Group:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
-from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, TokenExpired, VendorFault
+from outbound.errors import CredentialsRefused, DeadlineExceeded, OutboundError, Rejected, TokenExpired, VendorFault
 from outbound.http import MAX_RECORDING, Answer, Http
 from outbound.limits import Limit
 
@@ -30,8 +30,6 @@ HEAVY = frozenset(
         "telephony.externalCall.attachRecord",
     }
 )
-FILE_DEADLINE = 180.0
-"""Seconds for fetching or uploading one recording."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Group = Mapping[str, "Command"]
@@ -61,11 +59,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One method with its parameters. An `optional` one may be left out while its method is resting."""
+    """One method with its parameters."""
 
     method: str
     params: Mapping[str, Any]
-    optional: bool = False
 
     def text(self, suffix: str = "") -> str:
         """The command as a batch carries it. `suffix` is what the keys of its group got."""
@@ -116,7 +113,6 @@ class Portal:
     base: str
     token: str
     limits: tuple[Limit, ...]
-    key: str
 
     @classmethod
     def of(cls, http: Http, secrets: Mapping[str, str]) -> Portal:
@@ -129,7 +125,7 @@ class Portal:
             base, http = hook.url, replace(http, secrets=(*http.secrets, hook.code))
         else:
             raise CredentialsRefused("the application is not installed yet", code=failures.NOT_INSTALLED)
-        return cls(http, base, token, address.limits(secrets), address.limit_key(secrets))
+        return cls(http, base, token, address.limits(secrets))
 
     def call(self, method: str, params: Mapping[str, Any], deadline: float | None = None) -> Any:
         """`result` of one method. Raises `outbound.errors`."""
@@ -139,7 +135,7 @@ class Portal:
         """The whole answer to one method: `result`, and `next` and `total` of a list."""
         body = {**params, "auth": self.token} if self.token else dict(params)
         got = self.http.request("POST", self.base + method, json=body, limits=self.limits, deadline=deadline)
-        return self._read(got, method)
+        return self._read(got)
 
     def run(self, groups: Sequence[Group], deadline: float | None = None) -> list[Answers]:
         """Make the commands of all groups, in one request where the limits of a batch allow it; answers by group.
@@ -148,16 +144,18 @@ class Portal:
         there is no other request, else it is in the places of its commands; what is not sent for it says so.
         """
         answers: list[Answers] = [{} for _ in groups]
-        open_groups = self._without_resting(groups, answers)
-        packs = pack(open_groups)
+        packs, began = pack(groups), time.monotonic()
         for number, indices in enumerate(packs):
+            if number and time.monotonic() - began > self.http.deadline:
+                _spread(DeadlineExceeded("no time is left", code="deadline"), packs[number:], groups, answers)
+                break
             try:
-                self._run_pack(indices, open_groups, answers, deadline)
+                self._run_pack(indices, groups, answers, deadline)
             except OutboundError as error:
                 if len(packs) == 1:
                     raise
-                _spread(error, [indices], open_groups, answers)
-                _spread(failures.without_fate(error), packs[number + 1 :], open_groups, answers)
+                _spread(error, [indices], groups, answers)
+                _spread(failures.without_fate(error), packs[number + 1 :], groups, answers)
                 break
         return answers
 
@@ -175,13 +173,14 @@ class Portal:
             return
         text = {name: groups[index][key].text(suffix) for name, (index, key, suffix) in places.items()}
         heavy = sum(groups[index][key].method in HEAVY for index, key, _ in places.values())
-        patience = deadline or max(self.http.deadline, 15.0 + 4.0 * heavy)
-        body = self.answer("batch", {"halt": 0, "cmd": text}, patience).get("result")
+        # 2.5 s for each slow command, but never so much that the house gives the work to another.
+        longest = min(2.0 * self.http.deadline, max(self.http.deadline, 15.0 + 2.5 * heavy))
+        body = self.answer("batch", {"halt": 0, "cmd": text}, deadline or longest).get("result")
         if not isinstance(body, dict):
             raise VendorFault("the batch has no answer", code="batch", fate_unknown=True)
         batch = wire.parse(wire.BatchAnswer, body)
         for name, (index, key, _) in places.items():
-            answers[index][key] = self._of_batch(batch, name, groups[index][key].method)
+            answers[index][key] = self._of_batch(batch, name)
 
     def _alone(self, command: Command, deadline: float | None) -> Any:
         try:
@@ -191,18 +190,18 @@ class Portal:
                 return error
             raise
 
-    def _of_batch(self, batch: wire.BatchAnswer, name: str, method: str) -> Any:
+    def _of_batch(self, batch: wire.BatchAnswer, name: str) -> Any:
         if name in batch.result_error:
             raw = batch.result_error[name]
             said = wire.parse(wire.Failure, raw if isinstance(raw, dict) else {"error_description": raw})
-            return self._failure(200, said, method)
+            return self._failure(200, said)
         if name in batch.result:
             return batch.result[name]
         return VendorFault("the batch has no answer to this command", code="batch", fate_unknown=True)
 
     # --- answers
 
-    def _read(self, answer: Answer, method: str) -> dict[str, Any]:
+    def _read(self, answer: Answer) -> dict[str, Any]:
         """The body of a good answer. `error` counts at HTTP 200 as well."""
         if answer.status in _REDIRECTS:
             raise self._redirected(answer)
@@ -215,17 +214,16 @@ class Portal:
         if not isinstance(body, dict):
             raise VendorFault("the answer is no JSON object", code=f"http_{answer.status}", fate_unknown=True)
         if "error" in body or answer.status >= 400:
-            raise self._failure(answer.status, wire.parse(wire.Failure, body), method, body.get("time"))
+            raise self._failure(answer.status, wire.parse(wire.Failure, body), body.get("time"))
         return body
 
-    def _failure(self, status: int, said: wire.Failure, method: str, timing: Any = None) -> OutboundError:
+    def _failure(self, status: int, said: wire.Failure, timing: Any = None) -> OutboundError:
         error = failures.failure(status, said.error, said.error_description)
         if isinstance(error, TokenExpired) and not self.token:
             return CredentialsRefused(error.words, code=error.code)  # a webhook has nothing to refresh
         if error.code == failures.OPERATION_TIME_LIMIT:
             until = wire.parse(wire.Time, timing).operating_reset_at
             error.retry_after = min(max(until - time.time(), 1.0), 600.0) if until else failures.OPERATION_PAUSE
-            self.http.limiter.block(self._rest_key(method), error.retry_after)
         return error
 
     def _redirected(self, answer: Answer) -> OutboundError:
@@ -238,49 +236,18 @@ class Portal:
             return PortalMoved(f"the portal has moved to {new}", code=failures.DOMAIN_MOVED, new=new)
         return Rejected("the address leads elsewhere; is it the portal's own, with https://?", code="redirect")
 
-    # --- resting methods
-
-    def _rest_key(self, method: str) -> str:
-        return f"{self.key}:{method.lower()}"
-
-    def _resting(self, methods: Sequence[str]) -> dict[str, float]:
-        """Seconds for which methods are blocked by OPERATION_TIME_LIMIT. Asking takes nothing worth counting."""
-        gates = [Limit(self._rest_key(method), rate=1000) for method in methods]
-        take = self.http.limiter.take
-        if not gates or take(tuple(gates)) < 0.5:
-            return {}
-        waits = {method: take((gate,)) for method, gate in zip(methods, gates, strict=True)}
-        return {method: wait for method, wait in waits.items() if wait >= 0.5}
-
-    def _without_resting(self, groups: Sequence[Group], answers: list[Answers]) -> list[Group]:
-        """The groups without commands whose methods rest: an optional one goes alone, another takes its group along."""
-        resting = self._resting(sorted({command.method for group in groups for command in group.values()}))
-        if not resting:
-            return list(groups)
-        left: list[Group] = []
-        for group, place in zip(groups, answers, strict=True):
-            held = {
-                key: RateLimited(f"{c.method} rests", code=failures.OPERATION_TIME_LIMIT, retry_after=resting[c.method])
-                for key, c in group.items()
-                if c.method in resting
-            }
-            needed = next((error for key, error in held.items() if not group[key].optional), None)
-            place.update(dict.fromkeys(group, needed) if needed else held)
-            left.append({} if needed else {key: c for key, c in group.items() if key not in held})
-        return left
-
     # --- files
 
     def download(self, url: str) -> bytes:
         """A recording from a link of ours."""
-        answer = self.http.request("GET", url, max_size=MAX_RECORDING, deadline=FILE_DEADLINE)
+        answer = self.http.request("GET", url, max_size=MAX_RECORDING)
         if answer.status != 200:
             raise VendorFault(f"the recording's link answers HTTP {answer.status}", code="recording_link")
         return answer.body
 
     def upload(self, place: wire.Attached, name: str, content: bytes) -> wire.Attached:
         """Send a file to the `uploadUrl` that `attachRecord` gave. The address holds our token, and dies with it."""
-        if not place.uploadUrl or urlsplit(place.uploadUrl).hostname != urlsplit(self.base).hostname:
+        if not place.uploadUrl or address.host_of(place.uploadUrl) != address.host_of(self.base):
             raise VendorFault("the address for the upload is not the portal's", code="upload_address")
         kind = "audio/wav" if name.lower().endswith(".wav") else "audio/mpeg"
         files = {place.fieldName or "file": (name, content, kind)}
@@ -289,10 +256,10 @@ class Portal:
             place.uploadUrl,
             files=files,
             limits=self.limits,
-            deadline=FILE_DEADLINE,
+            deadline=2.0 * self.http.deadline,
             shown=f"({len(content)} bytes, {kind})",
         )
-        return wire.parse(wire.Attached, self._read(answer, "upload").get("result"))
+        return wire.parse(wire.Attached, self._read(answer).get("result"))
 
 
 def _rest_of(domain: str) -> str:

@@ -96,8 +96,8 @@ def _entity_of(facts: CallFacts) -> tuple[str, int]:
     return (kind, int(number)) if good else ("", 0)
 
 
-def _push(method: str, call: str | Ref, users: Sequence[str], *, optional: bool = True) -> Command:
-    return Command(method, {"CALL_ID": call, "USER_ID": _ids(users)}, optional)
+def _push(method: str, call: str | Ref, users: Sequence[str]) -> Command:
+    return Command(method, {"CALL_ID": call, "USER_ID": _ids(users)})
 
 
 def digits(number: str) -> str:
@@ -153,9 +153,9 @@ def cards(job: Job) -> Group:
     new, old = people.card_changes(job)
     group: dict[str, Command] = {}
     if new:
-        group["show"] = _push(SHOW, people.call_id(job), new, optional=False)
+        group["show"] = _push(SHOW, people.call_id(job), new)
     if old:
-        group["hide"] = _push(HIDE, people.call_id(job), old, optional=False)
+        group["hide"] = _push(HIDE, people.call_id(job), old)
     return group
 
 
@@ -174,7 +174,7 @@ def cards_set(job: Job, answers: Answers) -> Result:
 def finish(job: Job) -> Group:
     """The end, with everything that can go along: cards off, UTM tags, the recording's link."""
     facts, call, user = job.facts, people.call_id(job), people.responsible(job)
-    others = [each for each in people.shown(job) if each != user]
+    others = [each for each in people.may_see(job) if each != user]
     group: dict[str, Command] = {}
     if others:
         # Before `finish`, which takes the card from its own USER_ID only and leaves nothing to hide it by.
@@ -193,7 +193,7 @@ def finish(job: Job) -> Group:
     if utm := tags.command(job):
         group["utm"] = utm
     if facts.recording_url and recordings.filename(facts) and not job.progress.get("upload"):
-        group["rec"] = recordings.attach(job, optional=True)
+        group["rec"] = recordings.attach(job)
     return group
 
 

@@ -35,7 +35,7 @@ def command(job: Job) -> Command | None:
     kind = next((kind for kind in ORDER if kind in created), None)
     if not fields or not kind:
         return None
-    return Command(UPDATE, {"entityTypeId": ENTITY_TYPES[kind], "id": created[kind], "fields": fields}, optional=True)
+    return Command(UPDATE, {"entityTypeId": ENTITY_TYPES[kind], "id": created[kind], "fields": fields})
 
 
 def outcome(answer: Any) -> tuple[dict[str, Any], str]:
