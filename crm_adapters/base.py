@@ -320,7 +320,9 @@ class Adapter(ABC):
     def check(self, http: Http, secrets: Secrets) -> list[Check]:
         """Try the credentials; change nothing in the CRM."""
 
-    def prepare(self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str]) -> None:
+    def prepare(
+        self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str], settings: Settings
+    ) -> None:
         """Set up in the CRM what the integration needs (event handlers, lines: number → name). Repeatable."""
 
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:

@@ -22,7 +22,7 @@ from prometheus_client import Counter, Histogram
 
 from crm_adapters.base import Job, NotMade, Priority, Repeat, Result, Step, Work
 from employees import installation
-from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected
+from outbound.errors import CredentialsRefused, OutboundError, Rejected
 from outbound.http import Exchange as Masked
 from outbound.http import Http
 from outbound.limits import Limit, Limiter
@@ -78,6 +78,8 @@ class Claim:
     works: list[tuple[CallSync, Wanting, Work]]
     looking: bool
     exchanges: list[Masked] = field(default_factory=list)
+    failure: OutboundError | None = None
+    """What went wrong for the whole request, not for a row of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ def _perform(claim: Claim) -> list[Result]:
     try:
         return credentials.speaking(credential, http, ask)
     except OutboundError as error:
+        claim.failure = error
         return [error] * len(batch)
     except Exception as error:
         log.exception("adapter failed", crm=credential.crm)
@@ -284,7 +287,7 @@ def _note(claim: Claim, results: Sequence[Result]) -> None:
                 _note_row(row, wanting, work, result, now)
                 rows.append(row)
         upsert(rows, WORKED)
-        _give_back(claim, results, now)
+        _give_back(claim, now)
         exchanges.write(_log_rows(claim))
     requests_made.labels(claim.credential.crm).inc(len(claim.exchanges))
 
@@ -331,19 +334,18 @@ def pause(attempts: int, retry_after: float | None = None) -> float:
     return max(retry_after or 0.0, random.uniform(longest / 4, longest))
 
 
-def _give_back(claim: Claim, results: Sequence[Result], now: datetime) -> None:
+def _give_back(claim: Claim, now: datetime) -> None:
     """Free the lane; an account that fails as a whole is left alone for a while, then tried with one batch."""
-    whole = [result for result in results if isinstance(result, OutboundError) and not isinstance(result, Rejected)]
-    failed = bool(results) and len(whole) == len(results) and not isinstance(whole[0], CredentialsRefused)
     lane = Lane.objects.select_for_update().get(account=claim.account)
     if lane.lease != claim.lease:
         return
+    failure = claim.failure
+    failed = failure is not None and not isinstance(failure, (Rejected, CredentialsRefused))
     lane.lease = lane.lease_until = lane.open_at = None
     lane.failures = lane.failures + 1 if failed else 0
-    if failed:
+    if failure and failed:
         wait = min(LONGEST_LANE_PAUSE, 0.5 * 2.0 ** min(lane.failures, 8))
-        asked = max((error.retry_after or 0.0 for error in whole if isinstance(error, RateLimited)), default=0.0)
-        lane.open_at = now + timedelta(seconds=max(asked, random.uniform(wait / 2, wait)))
+        lane.open_at = now + timedelta(seconds=max(failure.retry_after or 0.0, random.uniform(wait / 2, wait)))
     lane.save()
 
 

@@ -17,14 +17,15 @@ from employees.models import Employee, Extension
 from outbound.errors import OutboundError
 from telephony import commands
 from telephony.hot import hot_write
-from telephony.models import Connection, VirtualNumber, digest
+from telephony.models import Command, Connection, VirtualNumber, digest
 from telephony.providers.base import Capability as PbxCapability
 
 from . import credentials, sync
-from .models import Credential, CrmEvent, EmployeeMapping, SeenEvent
+from .models import Credential, CrmEvent, EmployeeMapping, Integration, SeenEvent
 
 log = structlog.get_logger(__name__)
 
+DOUBLE_CLICK = timedelta(seconds=5)
 KEPT_HEADERS = {"content-type", "user-agent", "signature", "authorization"}
 
 
@@ -140,11 +141,13 @@ def prepare(credential: Credential) -> None:
     """Set up in the CRM what our integrations with it need: event handlers and lines."""
     rows = VirtualNumber.objects.filter(connection__integrations__credential=credential).distinct()
     lines = {row.number: row.line_name for row in rows}
+    integration = Integration.objects.filter(credential=credential).order_by("-active", "id").first()
+    settings = integration.settings if integration else {}
     http = credentials.http_for(credential, purpose="set-up")
     credentials.speaking(
         credential,
         http,
-        lambda secrets: credential.adapter.prepare(http, secrets, credential.handler_url, lines),
+        lambda secrets: credential.adapter.prepare(http, secrets, credential.handler_url, lines, settings),
     )
 
 
@@ -162,7 +165,9 @@ def dial(credential: Credential, event: DialRequested) -> str:
     phone = phones.normalise(event.phone, credential.company.region)
     line = phones.normalise(event.line, credential.company.region) if event.line else ""
     connection, extension, why = _who_dials(credential, event, line)
-    if connection and extension and phones.is_phone(phone):
+    if connection and extension and _clicked_twice(connection, extension, phone):
+        why = "the same number was clicked twice"
+    elif connection and extension and phones.is_phone(phone):
         own_line = line if line and connection.virtual_numbers.filter(number=line).exists() else ""
         try:
             command = commands.dial(connection, extension=extension, phone=phone, line=own_line, origin=origin)
@@ -173,6 +178,13 @@ def dial(credential: Credential, event: DialRequested) -> str:
         why = f"{event.phone} is not a phone number"
     _refuse(credential, event, why)
     return f"not dialled: {why}"
+
+
+def _clicked_twice(connection: Connection, extension: str, phone: str) -> bool:
+    """People double-click: within some seconds the same wish is one call."""
+    lately = Command.objects.filter(connection=connection, kind="dial", created_at__gte=timezone.now() - DOUBLE_CLICK)
+    lately = lately.exclude(state=Command.State.REFUSED)
+    return lately.filter(details__extension=extension, details__phone=phone).exists()
 
 
 def _who_dials(credential: Credential, event: DialRequested, line: str) -> tuple[Connection | None, str, str]:

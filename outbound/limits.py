@@ -15,7 +15,10 @@ from .errors import RateLimited
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `burst` requests at once under `key`, refilled at `rate` a second."""
+    """At most `burst` requests at once under `key`, refilled at `rate` a second.
+
+    So `burst + rate` may pass within one second: choose figures whose every window fits what the vendor allows.
+    """
 
     key: str
     rate: float
@@ -48,21 +51,24 @@ class MemoryLimiter:
 
     def __init__(self) -> None:
         self._arrivals: dict[str, float] = {}
+        self._blocked: dict[str, float] = {}
 
     def take(self, limits: tuple[Limit, ...]) -> float:
         now = time.time()
         steps = [(limit.key, *advance(self._arrivals.get(limit.key, 0.0), limit, now)) for limit in limits]
-        wait = max((wait for _, _, wait in steps), default=0.0)
+        wait = max(
+            [wait for _, _, wait in steps] + list(self.blocked(tuple(limit.key for limit in limits)).values()) + [0.0]
+        )
         if not wait:
             self._arrivals.update({key: arrival for key, arrival, _ in steps})
         return wait
 
     def block(self, key: str, seconds: float) -> None:
-        self._arrivals[key] = max(self._arrivals.get(key, 0.0), time.time() + seconds)
+        self._blocked[key] = max(self._blocked.get(key, 0.0), time.time() + seconds)
 
     def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
         now = time.time()
-        return {key: wait for key in keys if (wait := self._arrivals.get(key, 0.0) - now) > 0}
+        return {key: wait for key in keys if (wait := self._blocked.get(key, 0.0) - now) > 0}
 
 
 def take_within(limiter: Limiter, limits: tuple[Limit, ...], budget: float) -> None:

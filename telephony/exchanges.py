@@ -36,8 +36,9 @@ class DatabaseLimiter:
             rows = {row.key: row for row in RateState.objects.select_for_update().filter(key__in=keys).order_by("key")}
         longest = 0.0
         for limit in limits:
-            rows[limit.key].arrival, wait = advance(rows[limit.key].arrival, limit, now)
-            longest = max(longest, wait)
+            row = rows[limit.key]
+            row.arrival, wait = advance(row.arrival, limit, now)
+            longest = max(longest, wait, row.blocked_until - now)
         if not longest:
             RateState.objects.bulk_create(
                 rows.values(), update_conflicts=True, unique_fields=["key"], update_fields=["arrival"]
@@ -47,14 +48,13 @@ class DatabaseLimiter:
     def block(self, key: str, seconds: float) -> None:
         until = time.time() + seconds
         with hot_write():
-            if not RateState.objects.filter(key=key, arrival__gte=until).exists():
-                RateState.objects.update_or_create(key=key, defaults={"arrival": until})
-
+            if not RateState.objects.filter(key=key, blocked_until__gte=until).exists():
+                RateState.objects.update_or_create(key=key, defaults={"blocked_until": until})
 
     def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
         now = time.time()
-        rows = RateState.objects.filter(key__in=keys, arrival__gt=now).values_list("key", "arrival")
-        return {key: arrival - now for key, arrival in rows}
+        rows = RateState.objects.filter(key__in=keys, blocked_until__gt=now).values_list("key", "blocked_until")
+        return {key: until - now for key, until in rows}
 
 
 limiter = DatabaseLimiter()

@@ -404,10 +404,12 @@ class ExchangeCall(models.Model):
 
 
 class RateState(models.Model):
-    """A limiter's number for one key: the theoretical arrival time of the next request, epoch seconds."""
+    """A limiter's numbers for one key, epoch seconds: the theoretical arrival time of the next request, and until when
+    the vendor told us to stop."""
 
     key = models.CharField(max_length=100, primary_key=True)
     arrival = models.FloatField(default=0)
+    blocked_until = models.FloatField(default=0)
 
 
 class Schedule(models.Model):

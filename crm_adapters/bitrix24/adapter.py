@@ -19,6 +19,7 @@ from crm_adapters.base import (
     Request,
     Result,
     Secrets,
+    Settings,
     Step,
     Work,
 )
@@ -86,8 +87,11 @@ class Bitrix24(Adapter):
     def check(self, http: Http, secrets: Secrets) -> list[Check]:
         return connect.check(http, secrets)
 
-    def prepare(self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str]) -> None:
-        connect.prepare(rest.Portal.of(http, secrets), handler_url, lines)
+    def prepare(
+        self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str], settings: Settings
+    ) -> None:
+        creates = bool(settings.get("create_entity_outgoing", True))
+        connect.prepare(rest.Portal.of(http, secrets), handler_url, lines, creates=creates)
 
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
         return directory.users(rest.Portal.of(http, secrets))

@@ -62,16 +62,16 @@ def _tried(name: str, answer: Any) -> Check:
     return Check(name, ok=True)
 
 
-def prepare(portal: Portal, handler_url: str, lines: Mapping[str, str]) -> None:
+def prepare(portal: Portal, handler_url: str, lines: Mapping[str, str], *, creates: bool = True) -> None:
     """Subscribe to events and add the lines, in one request for up to 46 lines. What is there already is fine.
 
-    A webhook cannot subscribe: it gets the lines alone. Raises the first other error.
+    `creates`: whether a click on an unknown number creates a record in the CRM (a line's CRM_AUTO_CREATE). A webhook cannot subscribe: it gets the lines alone. Raises the first other error.
     """
     commands: dict[str, Command] = {}
     for number, event in enumerate(events.BOUND if portal.token else (), 1):
         commands[f"ev{number}"] = Command("event.bind", {"event": event, "handler": handler_url})
     for number, (line, title) in enumerate(sorted(lines.items())):
-        params = {"NUMBER": digits(line), "NAME": title or line, "CRM_AUTO_CREATE": "Y"}
+        params = {"NUMBER": digits(line), "NAME": title or line, "CRM_AUTO_CREATE": "Y" if creates else "N"}
         commands[f"line{number or ''}"] = Command(f"{LINES}.add", params)
     keys = list(commands)
     for begin in range(0, len(keys), MAX_COMMANDS):

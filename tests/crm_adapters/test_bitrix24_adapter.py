@@ -1431,7 +1431,9 @@ def run(one: Job, result_of: Callable[..., list[Any]] = perform) -> Job:
 def test_sample_app_install(mock: responses.RequestsMock) -> None:
     handler = "https://hub.example.com/hooks/bitrix24/events"
     recorded = Recorded(mock, "app-install", unknown={"event.bind": True})
-    adapter.prepare(new_http(), SECRETS, handler, {"+74950000001": "Main line"})  # "Line already exists" is a success
+    adapter.prepare(
+        new_http(), SECRETS, handler, {"+74950000001": "Main line"}, {}
+    )  # "Line already exists" is a success
     assert recorded.left == []
     assert recorded.hits == 1
     bound = re.findall(r"event=(\w+)", " ".join(recorded.requests[0][1]["cmd"].values()))
@@ -1806,16 +1808,16 @@ def test_prepare_again_changes_nothing(mock: responses.RequestsMock) -> None:
     there = {"error": "ERROR_HANDLER_ALREADY_EXIST", "error_description": "Handler already binded"}
     errors = {f"ev{n}": there for n in (1, 2, 3)} | {"ev4": {"error": "ERROR_EVENT_NOT_FOUND"}}
     batch_says(mock, {}, errors | {"line": {"error": "ERROR_CORE", "error_description": "Line already exists"}})
-    adapter.prepare(new_http(), SECRETS, "https://hub.example.com/e", {"+74950000001": ""})
+    adapter.prepare(new_http(), SECRETS, "https://hub.example.com/e", {"+74950000001": ""}, {})
     mock.reset()
     batch_says(mock, {"line": {"ID": 7}}, {"ev1": {"error": "ACCESS_DENIED", "error_description": "Access denied"}})
     with pytest.raises(CredentialsRefused):
-        adapter.prepare(new_http(), SECRETS, "https://hub.example.com/e", {"+74950000001": ""})
+        adapter.prepare(new_http(), SECRETS, "https://hub.example.com/e", {"+74950000001": ""}, {})
 
 
 def test_prepare_of_many_lines(mock: responses.RequestsMock) -> None:
     mock.add_callback(responses.POST, f"{BASE}batch", _all_true)
-    adapter.prepare(new_http(), SECRETS, "https://hub.example.com/e", {f"+7495000{n:04}": "L" for n in range(60)})
+    adapter.prepare(new_http(), SECRETS, "https://hub.example.com/e", {f"+7495000{n:04}": "L" for n in range(60)}, {})
     assert [len(sent(mock, n)["cmd"]) for n in range(2)] == [50, 14]
 
 
@@ -1826,7 +1828,7 @@ def _all_true(request: Any) -> tuple[int, dict[str, str], str]:
 
 def test_prepare_with_a_webhook_adds_the_lines_only(mock: responses.RequestsMock) -> None:
     mock.add(responses.POST, f"{HOOK['webhook_url']}telephony.externalLine.add", json={"result": {"ID": 7}})
-    adapter.prepare(new_http(), HOOK, "https://hub.example.com/e", {"+74950000001": "Ads"})
+    adapter.prepare(new_http(), HOOK, "https://hub.example.com/e", {"+74950000001": "Ads"}, {})
     assert sent(mock) == {"NUMBER": "74950000001", "NAME": "Ads", "CRM_AUTO_CREATE": "Y"}
 
 

@@ -517,7 +517,7 @@ class BlocksOnly(MemoryLimiter):
     """Counts nothing, knows what is blocked: for tests that are not about counting."""
 
     def take(self, limits: tuple[Limit, ...]) -> float:
-        return max(0.0, *(self._arrivals.get(limit.key, 0.0) - time.time() for limit in limits))
+        return max(0.0, *self.blocked(tuple(limit.key for limit in limits)).values(), 0.0)
 
 
 @pytest.fixture
