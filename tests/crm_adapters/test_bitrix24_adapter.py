@@ -1431,9 +1431,8 @@ def run(one: Job, result_of: Callable[..., list[Any]] = perform) -> Job:
 def test_sample_app_install(mock: responses.RequestsMock) -> None:
     handler = "https://hub.example.com/hooks/bitrix24/events"
     recorded = Recorded(mock, "app-install", unknown={"event.bind": True})
-    adapter.prepare(
-        new_http(), SECRETS, handler, {"+74950000001": "Main line"}, {}
-    )  # "Line already exists" is a success
+    # "Line already exists" is a success
+    adapter.prepare(new_http(), SECRETS, handler, {"+74950000001": "Main line"}, {})
     assert recorded.left == []
     assert recorded.hits == 1
     bound = re.findall(r"event=(\w+)", " ".join(recorded.requests[0][1]["cmd"].values()))
