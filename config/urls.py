@@ -1,10 +1,15 @@
 """All addresses of the product, but those of PBXs, which `config.asgi` puts in front."""
 
 from django.urls import include, path
+from django.utils.module_loading import autodiscover_modules
 
+from employees.sites import portal, support
 from integrations.webhooks import receive
+from telephony.views import by_link
 
 from . import health
+
+autodiscover_modules("portal")
 
 urlpatterns = [
     path("health/live", health.live),
@@ -13,4 +18,7 @@ urlpatterns = [
     path("hooks/<slug:crm>/", receive),
     path("hooks/<slug:crm>/<path:path>", receive),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("recordings/<uuid:uuid>/<slug:proof>.<slug:extension>", by_link, name="recording_link"),
+    path("support/", support.urls),
+    path("", portal.urls),
 ]

@@ -82,12 +82,18 @@ def _form(request: HttpRequest, row: Credential, extra: dict[str, Any] | None = 
         "adapter": adapter,
         "name_form": title,
         "keys": keys,
-        "can_connect": bool(saved and Capability.OAUTH in adapter.capabilities and adapter.authorise_url(saved.values, "")),
+        "can_connect": _can_connect(saved),
         "oauth_address": f"{settings.PUBLIC_URL}/oauth/{row.crm}/",
         "guide": guide(adapter.folder, **_places(saved, row.crm)),
         **(extra or {}),
     }
     return portal.render(request, "portal/credential.html", context)
+
+
+def _can_connect(row: Credential | None) -> bool:
+    if row is None or Capability.OAUTH not in row.adapter.capabilities:
+        return False
+    return bool(row.adapter.authorise_url(row.values, "state"))
 
 
 def _places(saved: Credential | None, crm: str) -> dict[str, str]:
@@ -178,7 +184,7 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
         messages.error(request, _("This way back from the CRM is not valid any more. Connect the account again."))
         return redirect("portal:credentials")
     http = credentials.http_for(row, purpose="connect", deadline=ASK_SECONDS)
-    query = {key: value for key, value in request.GET.items() if key != "state"}
+    query = {key: request.GET.get(key, "") for key in request.GET if key != "state"}
     try:
         tokens = credentials.speaking(row, http, lambda secrets: row.adapter.authorised(http, secrets, query))
         credentials.store(row, tokens)
@@ -224,5 +230,10 @@ def credential_prepare(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 portal.in_menu(
-    "credentials", gettext_lazy("CRM credentials"), "key", group=SETTINGS, order=31, inside=("credential", "credential_new")
+    "credentials",
+    gettext_lazy("CRM credentials"),
+    "key",
+    group=SETTINGS,
+    order=31,
+    inside=("credential", "credential_new"),
 )

@@ -13,6 +13,7 @@ from crm_adapters.base import Capability, CrmUser
 from employees.models import Employee
 from outbound.errors import DeadlineExceeded, OutboundError
 from outbound.http import Answer, Http
+from telephony.words import ERRORS, in_words
 
 from . import credentials
 from .models import Credential
@@ -76,7 +77,7 @@ def _ask(credential: Credential) -> Found:
     try:
         users = credentials.speaking(credential, http, lambda secrets: credential.adapter.users(http, secrets))
     except OutboundError as error:
-        return Found(words=error.words)
+        return Found(words=in_words(ERRORS, error.kind))
     return Found(tuple(sorted(users, key=lambda user: user.name.casefold())))
 
 

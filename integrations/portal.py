@@ -19,7 +19,7 @@ from employees.models import Employee, Extension
 from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from telephony import journal as telephony_journal
-from telephony.models import OUTCOMES, Call
+from telephony.models import OUTCOMES, Call, VirtualNumber
 from telephony.providers.base import Capability
 
 from . import decisions, passport, sync, troubles
@@ -69,6 +69,7 @@ def calls(request: HttpRequest) -> HttpResponse:
         "page": page,
         "query": query.urlencode(),
         "narrowed": asked.narrowed,
+        "lines": dict(mine(request, VirtualNumber).exclude(line_name="").values_list("number", "line_name")),
     }
     if request.headers.get("X-Part"):
         return portal.render(request, "portal/parts/calls.html", context)

@@ -148,7 +148,7 @@ class Setup:
             value = str(self.settings[name].value() or "")
             if value and value not in dict(choices):
                 choices.append((value, _("user %(id)s (not found in the CRM)") % {"id": value}))
-            shown.widget.choices = choices  # type: ignore[attr-defined]
+            shown.widget.choices = choices
 
     # --- Mapping
 

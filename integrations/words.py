@@ -42,7 +42,9 @@ ROUTING: dict[str, Any] = {
     "employee_phone": gettext_lazy("An employee's own phone is calling: such calls are not forwarded."),
     "crm_no_time": gettext_lazy("No time was left to ask the CRM before the greeting ended."),
     "crm_temporary": gettext_lazy("The CRM could not be reached in time to ask whose client this is."),
-    "crm_rate_limited": gettext_lazy("The CRM's limit of requests was used up, so it was not asked whose client this is."),
+    "crm_rate_limited": gettext_lazy(
+        "The CRM's limit of requests was used up, so it was not asked whose client this is."
+    ),
     "crm_credentials": gettext_lazy("The CRM does not accept the keys, so it could not be asked whose client this is."),
     "crm_token_expired": gettext_lazy("The CRM's token was over and could not be renewed in time."),
     "crm_rejected": gettext_lazy("The CRM refused to say whose client this is."),

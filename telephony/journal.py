@@ -32,17 +32,28 @@ PERIODS = [
 RECORDED = [("", _("any")), ("yes", _("with a recording")), ("no", _("without"))]
 
 
+class DayInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
 class JournalFilter(forms.Form):
     """What the journal can be narrowed to; each choice is one of the company's own."""
 
     q = forms.CharField(label=_("Number or name"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
     period = forms.ChoiceField(label=_("Period"), choices=PERIODS, required=False)
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    since = forms.DateField(label=_("From"), required=False, widget=DayInput)
+    until = forms.DateField(label=_("To"), required=False, widget=DayInput)
     direction = forms.ChoiceField(label=_("Direction"), choices=[("", _("any")), *DIRECTIONS], required=False)
     outcome = forms.ChoiceField(label=_("Outcome"), choices=[("", _("any")), *OUTCOMES], required=False)
     employee = forms.ModelChoiceField(
-        label=_("Employee"), queryset=Employee.objects.none(), required=False, empty_label=_("any"), to_field_name="uuid"
+        label=_("Employee"),
+        queryset=Employee.objects.none(),
+        required=False,
+        empty_label=_("any"),
+        to_field_name="uuid",
     )
     connection = forms.ModelChoiceField(
         label=_("PBX connection"),
@@ -145,7 +156,8 @@ def page(calls: QuerySet[Call], before: str = "", after: str = "") -> Page:
         found.newer, found.older = mark(rows[0]), mark(rows[-1])
     else:
         place = _place(before)
-        rows = list((over.filter(_beside(place, newer=False)) if place else over).order_by("-started_at", "-id")[: PAGE + 1])
+        older = over.filter(_beside(place, newer=False)) if place else over
+        rows = list(older.order_by("-started_at", "-id")[: PAGE + 1])
         found.older = mark(rows[PAGE - 1]) if len(rows) > PAGE else ""
         rows = rows[:PAGE]
         found.newer = mark(rows[0]) if place and rows else ""
@@ -189,5 +201,12 @@ def _name_clients(calls: Iterable[Call]) -> None:
                 names[row.phone] = row.client
     for call in calls:
         call.who = call.client or names.get(call.client_phone)  # type: ignore[attr-defined]
-        call.people = list(call.participants.all())  # type: ignore[attr-defined]
-        call.audio = [row for row in call.recordings.all() if row.state != Recording.State.ABSENT]  # type: ignore[attr-defined]
+        call.people = list(call.participants.all())
+        call.audio = [row for row in call.recordings.all() if row.state != Recording.State.ABSENT]
+
+
+def named(call: Call) -> Client | None:
+    """The client of a call as the book knows him."""
+    rows = ClientPhone.objects.filter(company=call.company_id, phone=call.client_phone).select_related("client")
+    found = rows.exclude(client__name="").order_by("-client__seen_at").first() if call.client_phone else None
+    return found.client if found else None

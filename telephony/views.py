@@ -29,7 +29,7 @@ class Unsatisfiable(Exception):
 def by_link(request: HttpRequest, uuid: UUID, proof: str, extension: str) -> HttpResponseBase:
     """`/recordings/<uuid>/<proof>.<extension>`: forged and revoked links find nothing."""
     recording = recordings.by_link(str(uuid), proof)
-    if recording is None or not recording.file.name.endswith(f".{extension}"):
+    if recording is None or not _name(recording).endswith(f".{extension}"):
         raise Http404
     return serve(request, recording)
 
@@ -45,10 +45,10 @@ def serve(request: HttpRequest, recording: Recording) -> HttpResponseBase:
         raise Http404 from error
     start, end = asked or (0, size - 1)
     try:
-        parts = [] if request.method == "HEAD" else _parts(recording, start, end)
+        parts = iter(()) if request.method == "HEAD" or not size else _parts(recording, start, end)
     except OSError as error:
         raise Http404 from error
-    response = StreamingHttpResponse(_for(request, iter(parts)), status=206 if asked else 200)
+    response = StreamingHttpResponse(_for(request, parts), status=206 if asked else 200)
     for name, value in _headers(recording, end - start + 1).items():
         response[name] = value
     if asked:
@@ -56,9 +56,13 @@ def serve(request: HttpRequest, recording: Recording) -> HttpResponseBase:
     return response
 
 
+def _name(recording: Recording) -> str:
+    return recording.file.name or ""
+
+
 def _headers(recording: Recording, length: int) -> dict[str, str]:
     kind = recording.content_type.split(";")[0].strip().lower()
-    extension = recording.file.name.rsplit(".", 1)[-1]
+    extension = _name(recording).rsplit(".", 1)[-1]
     headers = {
         # Whatever a vendor called it, a browser shall play it and never show it as a page.
         "Content-Type": kind if kind.startswith("audio/") else "application/octet-stream",
@@ -97,7 +101,7 @@ def _asked(request: HttpRequest, recording: Recording, size: int) -> tuple[int, 
 
 def _parts(recording: Recording, start: int, end: int) -> Iterator[bytes]:
     """The bytes from `start` to `end`; the file is opened at once, so that a missing one is known before the answer."""
-    file: Any = recording.file.storage.open(recording.file.name, "rb")
+    file: Any = recording.file.storage.open(_name(recording), "rb")
     stored = getattr(file, "obj", None)
     if stored is not None:  # S3: only these bytes travel
         return iter(stored.get(Range=f"bytes={start}-{end}")["Body"].iter_chunks(CHUNK))
@@ -118,6 +122,6 @@ def _for(request: HttpRequest, parts: Iterator[bytes]) -> Iterator[bytes] | Asyn
 
 
 async def _paced(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    read = sync_to_async(next, thread_sensitive=False)
-    while part := await read(parts, b""):
+    read = sync_to_async(lambda: next(parts, b""), thread_sensitive=False)
+    while part := await read():
         yield part

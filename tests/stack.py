@@ -7,18 +7,20 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import redis
 import requests
+from psycopg.rows import dict_row
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://127.0.0.1:5432/postgres")
@@ -41,7 +43,7 @@ def production_missing() -> str:
     return ""
 
 
-def wait_until(what: Callable[[], Any], why: str, timeout: float = 30.0) -> Any:
+def wait_until(what: Callable[[], Any], why: str | Callable[[], str], timeout: float = 30.0) -> Any:
     """Ask until the answer is true; the answer. Raises `AssertionError` with `why`."""
     end = time.monotonic() + timeout
     while True:
@@ -50,6 +52,24 @@ def wait_until(what: Callable[[], Any], why: str, timeout: float = 30.0) -> Any:
         if time.monotonic() > end:
             raise AssertionError(f"not within {timeout} s: {why() if callable(why) else why}")
         time.sleep(0.02)
+
+
+_LEFT = {
+    "events": "SELECT count(*) FROM telephony_inboxevent WHERE state = 0",
+    "crm_events": "SELECT count(*) FROM integrations_crmevent WHERE state = 0",
+    "steps": "SELECT count(*) FROM integrations_callsync WHERE state = 'wanted' AND NOT parked AND wanted > noted",
+    "recordings": "SELECT count(*) FROM telephony_recording WHERE state = 'ready'",
+    "routing": """SELECT count(*) FROM telephony_call c WHERE waiting_leg <> '' AND direction = 'in'
+        AND client_phone <> ''
+        AND NOT EXISTS (SELECT 1 FROM telephony_decision d WHERE d.call_id = c.id AND d.kind = 'routing')""",
+    "tracking": """SELECT count(*) FROM telephony_call c WHERE tracking_number <> '' AND state <> 'finished'
+        AND NOT EXISTS (SELECT 1 FROM telephony_decision d WHERE d.call_id = c.id AND d.kind = 'tracking')""",
+}
+
+
+def _from_sqlite(value: Any) -> Any:
+    """SQLite has no JSON of its own: texts that can only be that are read."""
+    return json.loads(value) if isinstance(value, str) and value[:1] in ("{", "[") else value
 
 
 class Stack:
@@ -133,7 +153,13 @@ class Stack:
         except requests.RequestException:
             return False
 
+    def kill_and_restart(self, role: str) -> None:
+        """A crash, and the supervisor that starts the process again at once."""
+        self.kill(role)
+        self.spawn(role)
+
     def stop(self) -> None:
+        """End everything as an operator would."""
         for process in self.processes.values():
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -174,20 +200,47 @@ class Stack:
         file.write_text(json.dumps(company))
         return json.loads(self.manage("provision", "--json", str(file)))
 
-    @property
-    def database(self) -> dict[str, Any]:
-        """Settings of its database for a Django that looks into it from outside."""
+    def provision_all(self, companies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The same for many at once."""
+        file = self.folder / f"companies-{secrets.token_hex(4)}.json"
+        file.write_text(json.dumps([json.dumps(company) for company in companies]))
+        lines = (
+            "import json, pathlib",
+            "from integrations.provision import provision",
+            f"texts = json.loads(pathlib.Path({str(file)!r}).read_text())",
+            "print(json.dumps([provision(text).as_dict() for text in texts]))",
+        )
+        return json.loads(self.shell("\n".join(lines)))
+
+    def shell(self, code: str) -> str:
+        """Run code inside the product's Django; what it prints."""
+        return self.manage("shell", "--no-imports", "-c", code)
+
+    def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """Look into its database from outside (`%s` for values; JSON comes parsed)."""
         if self.kind == "embedded":
-            return {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{self.folder}/callbridge.sqlite3"}
-        parts = psycopg.conninfo.conninfo_to_dict(self.environment["DATABASE_URL"])
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": parts["dbname"],
-            "HOST": parts.get("host", ""),
-            "PORT": parts.get("port", ""),
-            "USER": parts.get("user", ""),
-            "PASSWORD": parts.get("password", ""),
-        }
+            with closing(sqlite3.connect(f"{self.folder}/callbridge.sqlite3", timeout=30, isolation_level=None)) as base:
+                base.row_factory = sqlite3.Row
+                return [
+                    {name: _from_sqlite(row[name]) for name in row.keys()}  # noqa: SIM118
+                    for row in base.execute(sql.replace("%s", "?"), values)
+                ]
+        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(sql, values)  # type: ignore[arg-type,call-overload]
+            return cursor.fetchall() if cursor.description else []  # type: ignore[return-value]
+
+    def row(self, sql: str, *values: Any) -> dict[str, Any]:
+        """The only row."""
+        (found,) = self.rows(sql, *values)
+        return found
+
+    def busy(self) -> dict[str, int]:
+        """What is left to do, by kind; empty when all that came is folded, decided, fetched and written."""
+        (counts,) = self.rows(f"SELECT {', '.join(f'({sql}) AS {name}' for name, sql in _LEFT.items())}")
+        return {name: count for name, count in counts.items() if count}
+
+    def wait_quiet(self, timeout: float = 12.0) -> None:
+        wait_until(lambda: not self.busy(), lambda: f"{self.busy()}\n{self.log('web')[-2000:]}", timeout)
 
 
 @contextmanager

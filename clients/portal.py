@@ -1,0 +1,35 @@
+"""The portal's page of the client book: whom each number belongs to, as the CRMs said."""
+
+from __future__ import annotations
+
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from employees import phones
+from employees.rights import Right
+from employees.sites import company_of, mine, portal
+
+from .models import Client
+
+PAGE = 50
+
+
+@portal.page("clients/", name="clients", right=Right.MANAGE)
+def clients(request: HttpRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()
+    rows = mine(request, Client).exclude(entity="", source__gt="").prefetch_related("phones")
+    rows = rows.order_by("-seen_at", "-pk")
+    if text:
+        number = phones.normalise(text, company_of(request).region)
+        named = Q(phones__phone=number)
+        for spelling in {text, text.lower(), text.capitalize(), text.title()}:
+            named |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
+        rows = rows.filter(named).distinct()
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    return portal.render(request, "portal/clients.html", {"title": _("Client book"), "page": page, "q": text})
+
+
+portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=3)

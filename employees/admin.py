@@ -1,0 +1,125 @@
+"""The support desk's lists of people, and the base of all its lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm
+from unfold.paginator import InfinitePaginator
+
+from .models import Company, Employee, EmployeePhone, Extension, Membership, User
+from .sites import support
+
+
+class SupportAdmin(ModelAdmin):
+    """A list over all companies. Support may look at everything and change what is set (`editable`), never facts."""
+
+    editable = True
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    show_facets = admin.ShowFacets.NEVER
+    icon = "table"
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return support.has_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return support.has_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.editable and support.has_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class FactAdmin(SupportAdmin):
+    """Rows that happened: nobody changes them."""
+
+    editable = False
+
+
+class MembershipInline(TabularInline):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["user"]
+    tab = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return support.has_permission(request)
+
+    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+
+
+@admin.register(Company, site=support)
+class CompanyAdmin(SupportAdmin):
+    icon = "apartment"
+    list_display = ["name", "time_zone", "region", "language", "created_at"]
+    search_fields = ["name"]
+    readonly_fields = ["uuid", "created_at"]
+    inlines = [MembershipInline]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return support.has_permission(request)
+
+
+@admin.register(User, site=support)
+class UserAdmin(SupportAdmin):
+    icon = "person"
+    list_display = ["email", "first_name", "last_name", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_active", "is_staff", ("memberships__company", admin.RelatedFieldListFilter)]
+    search_fields = ["email", "first_name", "last_name"]
+    fields = ["email", "first_name", "last_name", "is_active", "last_login", "date_joined"]
+    readonly_fields = ["last_login", "date_joined"]
+    change_password_form = AdminPasswordChangeForm
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Staff's own accounts are a matter of superusers."""
+        if obj is not None and (obj.is_staff or obj.is_superuser) and not getattr(request.user, "is_superuser", False):
+            return False
+        return super().has_change_permission(request, obj)
+
+
+class PhoneInline(TabularInline):
+    model = EmployeePhone
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return support.has_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_change_permission = has_delete_permission = has_add_permission
+
+
+@admin.register(Employee, site=support)
+class EmployeeAdmin(SupportAdmin):
+    icon = "badge"
+    list_display = ["name", "company", "email"]
+    list_filter = ["company"]
+    list_select_related = ["company"]
+    search_fields = ["name", "email"]
+    readonly_fields = ["uuid", "company", "user"]
+    inlines = [PhoneInline]
+
+
+@admin.register(Extension, site=support)
+class ExtensionAdmin(FactAdmin):
+    icon = "dialpad"
+    list_display = ["number", "company", "handling", "employee", "first_seen_at"]
+    list_filter = ["handling", "company"]
+    list_select_related = ["company", "employee"]
+    search_fields = ["number", "name", "employee__name"]
+
+
+admin.site.disable_action("delete_selected")
+support.site_header = _("Callbridge")

@@ -1,0 +1,55 @@
+"""What forms need on every floor: secrets that are kept and never shown, and going back where one came from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
+
+FORGET = "forget_"
+
+
+def vendor_form(
+    form_class: type[forms.Form],
+    post: QueryDict | None,
+    stored: Mapping[str, Any],
+    secret_fields: Collection[str],
+    labels: Mapping[str, Any] | None = None,
+) -> forms.Form:
+    """A vendor's form with what is stored. A secret is never shown: left empty, the stored one is kept."""
+    secret = [name for name in form_class.base_fields if name in secret_fields]
+    shown = {name: value for name, value in stored.items() if name not in secret and name in form_class.base_fields}
+    data = None
+    if post is not None:
+        data = post.copy()
+        for name in secret:
+            if not data.get(name) and stored.get(name) and not data.get(FORGET + name):
+                data[name] = str(stored[name])
+    form = form_class(data, initial=shown)
+    for name in secret:
+        _hide(form.fields[name], bool(stored.get(name)))
+    for name, label in (labels or {}).items():
+        if name in form.fields:
+            form.fields[name].label = label
+    return form
+
+
+def _hide(field: forms.Field, stored: bool) -> None:
+    attrs = {"autocomplete": "new-password"}
+    if stored:
+        attrs["placeholder"] = str(_("stored; leave empty to keep it"))
+        field.may_be_forgotten = not field.required  # type: ignore[attr-defined]
+        field.widget.is_required = False
+    field.widget = forms.PasswordInput(render_value=False, attrs=attrs)
+    field.widget.is_required = field.required and not stored
+
+
+def back(request: HttpRequest, otherwise: str) -> HttpResponse:
+    """To the page that sent this form (its `next`), else elsewhere."""
+    there = request.POST.get("next", "")
+    fine = url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure())
+    return HttpResponseRedirect(there if there and fine else otherwise)

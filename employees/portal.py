@@ -1,0 +1,269 @@
+"""The portal's pages of people: employees, members, the company itself."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from . import phones
+from .middleware import SESSION_KEY
+from .models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
+from .rights import Right, may
+from .sites import PortalRequest, company_of, mine, my, portal
+
+PEOPLE = gettext_lazy("People")
+
+
+# --- Employees --------------------------------------------------------------------------------------------------------
+
+
+class EmployeeForm(forms.ModelForm):
+    """An employee, with his extensions and phones as lists."""
+
+    extensions = forms.CharField(
+        label=gettext_lazy("Extensions"),
+        required=False,
+        help_text=gettext_lazy("Short numbers in the PBX, separated by commas."),
+    )
+    phone_list = forms.CharField(
+        label=gettext_lazy("Own phones"),
+        required=False,
+        help_text=gettext_lazy(
+            "Calls with these numbers are private: they are written into no CRM. Separated by commas."
+        ),
+    )
+
+    class Meta:
+        model = Employee
+        fields = ["name", "email", "user"]
+
+    field_order = ["name", "email", "extensions", "phone_list", "user"]
+
+    def __init__(self, company: Company, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._company = company
+        self.fields["user"].queryset = User.objects.filter(memberships__company=company)  # type: ignore[attr-defined]
+        if self.instance.pk:
+            numbers = self.instance.extensions.values_list("number", flat=True)
+            own = self.instance.phones.values_list("phone", flat=True)
+            self.initial["extensions"] = ", ".join(numbers)
+            self.initial["phone_list"] = ", ".join(phones.pretty(phone) for phone in own)
+
+    def clean_extensions(self) -> list[str]:
+        numbers = _listed(self.cleaned_data["extensions"])
+        taken = Extension.objects.filter(company=self._company, number__in=numbers, employee__isnull=False)
+        for row in taken.exclude(employee=self.instance.pk).select_related("employee"):
+            words = _("%(number)s belongs to %(employee)s.") % {"number": row.number, "employee": row.employee}
+            self.add_error("extensions", words)
+        if any(len(number) > 32 for number in numbers):
+            self.add_error("extensions", _("An extension has at most 32 characters."))
+        return numbers
+
+    def clean_phone_list(self) -> list[str]:
+        numbers = [phones.required(text, self._company.region) for text in _listed(self.cleaned_data["phone_list"])]
+        taken = EmployeePhone.objects.filter(company=self._company, phone__in=numbers)
+        for row in taken.exclude(employee=self.instance.pk).select_related("employee"):
+            words = _("%(number)s belongs to %(employee)s.") % {"number": row.phone, "employee": row.employee}
+            self.add_error("phone_list", words)
+        return numbers
+
+    @transaction.atomic
+    def save(self, commit: bool = True) -> Employee:
+        self.instance.company = self._company
+        employee: Employee = super().save()
+        _give_extensions(employee, self.cleaned_data["extensions"])
+        wanted = set(self.cleaned_data["phone_list"])
+        for row in employee.phones.exclude(phone__in=wanted):
+            row.delete()
+        for phone in sorted(wanted - set(employee.phones.values_list("phone", flat=True))):
+            EmployeePhone.objects.create(employee=employee, phone=phone)
+        return employee
+
+
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.replace(";", ",").split(",") if part.strip()))
+
+
+def _give_extensions(employee: Employee, numbers: list[str]) -> None:
+    """These and no others are his; one that is taken away waits for a decision again."""
+    for row in employee.extensions.exclude(number__in=numbers):
+        row.employee, row.handling = None, Extension.Handling.UNKNOWN
+        row.save()
+    for number in numbers:
+        Extension.objects.update_or_create(
+            company=employee.company,
+            number=number,
+            defaults={"employee": employee, "handling": Extension.Handling.EMPLOYEE},
+        )
+
+
+@portal.page("employees/", name="employees", right=Right.MANAGE)
+def employees(request: HttpRequest) -> HttpResponse:
+    rows = mine(request, Employee).select_related("user").prefetch_related(
+        Prefetch("extensions", Extension.objects.order_by("number")), "phones"
+    )
+    return portal.render(request, "portal/employees.html", {"title": _("Employees"), "rows": rows})
+
+
+@portal.page("employees/new/", name="employee_new", right=Right.MANAGE)
+def employee_new(request: HttpRequest) -> HttpResponse:
+    return _employee_form(request, Employee(company=company_of(request)))
+
+
+@portal.page("employees/<uuid:uuid>/", name="employee", right=Right.MANAGE)
+def employee(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _employee_form(request, my(request, Employee, uuid=uuid))
+
+
+def _employee_form(request: HttpRequest, row: Employee) -> HttpResponse:
+    form = EmployeeForm(company_of(request), request.POST or None, instance=row)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved."))
+        return redirect("portal:employees")
+    title = row.name if row.pk else _("New employee")
+    return portal.render(request, "portal/employee.html", {"title": title, "form": form, "employee": row})
+
+
+@portal.page("employees/<uuid:uuid>/delete/", name="employee_delete", right=Right.MANAGE, posts=True)
+def employee_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Employee, uuid=uuid)
+    with transaction.atomic():
+        _give_extensions(row, [])
+        row.delete()
+    messages.success(request, _("%(name)s was removed. The calls remain.") % {"name": row.name})
+    return redirect("portal:employees")
+
+
+# --- Members ----------------------------------------------------------------------------------------------------------
+
+
+class MemberForm(forms.Form):
+    email = forms.EmailField(label=gettext_lazy("E-mail"))
+    name = forms.CharField(label=gettext_lazy("Name"), required=False, max_length=150)
+    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=())
+
+    def __init__(self, actor: Membership, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = _roles(actor)  # type: ignore[attr-defined]
+        self.fields["role"].initial = Role.OPERATOR
+
+
+def _roles(actor: Membership) -> list[tuple[str, Any]]:
+    return [(value, label) for value, label in Role.choices if value != Role.OWNER or may(actor, Right.OWN)]
+
+
+def _touchable(actor: Membership, row: Membership) -> bool:
+    return row.role != Role.OWNER or may(actor, Right.OWN)
+
+
+@portal.page("members/", name="members", right=Right.MANAGE)
+def members(request: PortalRequest) -> HttpResponse:
+    form = MemberForm(request.membership, request.POST or None)
+    password = email = ""
+    if request.method == "POST" and form.is_valid():
+        email, password = _add_member(request, form)
+        form = MemberForm(request.membership)
+    rows = list(mine(request, Membership).select_related("user").order_by("user__email"))
+    for row in rows:
+        row.touchable = _touchable(request.membership, row)  # type: ignore[attr-defined]
+    context = {
+        "title": _("Members"),
+        "rows": rows,
+        "form": form,
+        "roles": _roles(request.membership),
+        "password": password,
+        "email": email,
+    }
+    return portal.render(request, "portal/members.html", context)
+
+
+def _add_member(request: PortalRequest, form: MemberForm) -> tuple[str, str]:
+    """A new person gets a password that is shown once; one who is known already just gets the role."""
+    email = form.cleaned_data["email"].lower()
+    user = User.objects.filter(email=email).first()
+    password = ""
+    with transaction.atomic():
+        if user is None:
+            password = secrets.token_urlsafe(12)
+            user = User.objects.create_user(email, password, first_name=form.cleaned_data["name"])
+        _row, made = Membership.objects.get_or_create(
+            company=company_of(request), user=user, defaults={"role": form.cleaned_data["role"]}
+        )
+    if not made:
+        messages.warning(request, _("%(email)s is a member already.") % {"email": email})
+    elif not password:
+        messages.success(request, _("%(email)s is a member now and signs in as before.") % {"email": email})
+    return email, password
+
+
+@portal.page("members/<int:pk>/", name="member", right=Right.MANAGE, posts=True)
+def member(request: PortalRequest, pk: int) -> HttpResponse:
+    """Change a role or (`remove`) take the membership away."""
+    row = my(request, Membership, pk=pk)
+    role = request.POST.get("role", "")
+    removing = "remove" in request.POST
+    if not _touchable(request.membership, row) or (not removing and role not in dict(_roles(request.membership))):
+        messages.error(request, _("Only an owner may do this."))
+    elif row.role == Role.OWNER and role != Role.OWNER and _last_owner(row):
+        messages.error(request, _("A company needs an owner: make somebody else one first."))
+    elif removing:
+        row.delete()
+        messages.success(request, _("%(email)s is no longer a member.") % {"email": row.user.email})
+    else:
+        row.role = role
+        row.save(update_fields=["role"])
+        messages.success(request, _("Saved."))
+    return redirect("portal:members")
+
+
+def _last_owner(row: Membership) -> bool:
+    return not Membership.objects.filter(company=row.company, role=Role.OWNER).exclude(pk=row.pk).exists()
+
+
+# --- The company ------------------------------------------------------------------------------------------------------
+
+
+class CompanyForm(forms.ModelForm):
+    class Meta:
+        model = Company
+        fields = ["name", "time_zone", "region", "language"]
+
+
+@portal.page("company/", name="company", right=Right.MANAGE)
+def company(request: HttpRequest) -> HttpResponse:
+    form = CompanyForm(request.POST or None, instance=Company.objects.get(pk=company_of(request).pk))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved."))
+        return redirect("portal:company")
+    return portal.render(request, "portal/company.html", {"title": _("Company settings"), "form": form})
+
+
+@portal.page("companies/", name="companies", right=Right.READ)
+def companies(request: PortalRequest) -> HttpResponse:
+    """Choose which company to look at, for those who belong to several."""
+    rows = Membership.objects.filter(user=request.user).select_related("company").order_by("company__name")
+    if request.method == "POST":
+        chosen = next((row for row in rows if str(row.company.uuid) == request.POST.get("company")), None)
+        if chosen:
+            request.session[SESSION_KEY] = chosen.company_id
+            return redirect("portal:index")
+    return portal.render(request, "portal/companies.html", {"title": _("Companies"), "rows": rows})
+
+
+portal.in_menu(
+    "employees", gettext_lazy("Employees"), "badge", group=PEOPLE, order=50, inside=("employee", "employee_new")
+)
+portal.in_menu("members", gettext_lazy("Members"), "manage_accounts", group=PEOPLE, order=52)
+portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)

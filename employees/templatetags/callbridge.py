@@ -1,0 +1,82 @@
+"""Words and widgets for our pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms, template
+from django.forms import BoundField
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from employees import phones
+
+register = template.Library()
+
+
+@register.filter
+def phone(number: str) -> str:
+    """A number as people read it."""
+    return phones.pretty(number) if number else _("hidden number")
+
+
+@register.filter
+def duration(seconds: int | None) -> str:
+    """1:05, 12:00, 1:02:03."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@register.simple_tag
+def icon(name: str, title: str = "") -> SafeString:
+    if title:
+        return format_html(
+            '<span class="material-symbols-outlined cb-icon" role="img" title="{0}" aria-label="{0}">{1}</span>',
+            title,
+            name,
+        )
+    return format_html('<span class="material-symbols-outlined cb-icon" aria-hidden="true">{}</span>', name)
+
+
+@register.inclusion_tag("portal/parts/field.html")
+def field(bound: BoundField, depends: str = "", marked: str = "") -> dict[str, Any]:
+    """A field with its label, its hint behind an icon and its errors beside it. `depends`: the id of a switch."""
+    widget = bound.field.widget
+    kind = "input"
+    if isinstance(widget, forms.CheckboxInput):
+        kind = "switch"
+    elif isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
+        kind = "group"
+    elif isinstance(widget, forms.HiddenInput):
+        kind = "hidden"
+    return {
+        "field": bound,
+        "kind": kind,
+        "depends": depends,
+        "marked": marked,
+        "may_be_forgotten": getattr(bound.field, "may_be_forgotten", False),
+    }
+
+
+@register.inclusion_tag("portal/parts/dial.html", takes_context=True)
+def dial(context: template.Context, number: str, connection: Any = None) -> dict[str, Any]:
+    """A phone icon that calls the number, for those who may."""
+    able = context.get("may_work") and phones.is_phone(number or "")
+    return {
+        "able": able,
+        "number": number,
+        "connection": connection,
+        "address": reverse("portal:dial") if able else "",
+        "csrf_token": context.get("csrf_token"),
+        "here": context["request"].get_full_path() if "request" in context else "",
+    }
+
+
+@register.filter
+def get(mapping: Any, key: Any) -> Any:
+    return mapping.get(key)

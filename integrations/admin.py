@@ -1,0 +1,120 @@
+"""The support desk's lists of integrations, and its passport of a call."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+
+from crm_adapters.base import Request
+from employees.admin import FactAdmin, SupportAdmin
+from employees.sites import support
+from outbound.masking import mask
+from telephony.models import Call
+from telephony.passport import mask_fields
+
+from . import sync
+from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration
+
+
+@admin.register(Credential, site=support)
+class CredentialAdmin(FactAdmin):
+    icon = "key"
+    list_display = ["__str__", "company", "crm", "domain", "state", "state_words", "created_at"]
+    list_filter = ["crm", "state", "company"]
+    list_select_related = ["company"]
+    search_fields = ["name", "domain", "company__name"]
+    fields = ["uuid", "company", "crm", "name", "domain", "state", "state_words", "created_at"]
+    readonly_fields = fields
+
+
+class MappingInline(TabularInline):
+    model = EmployeeMapping
+    extra = 0
+    fields = ["employee", "crm_user", "crm_user_name", "use_for_personal_manager"]
+    readonly_fields = fields
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return support.has_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Integration, site=support)
+class IntegrationAdmin(SupportAdmin):
+    """Support may switch an integration on and off; its settings belong to the customer."""
+
+    icon = "hub"
+    list_display = ["__str__", "company", "credential", "active", "filter_numbers", "updated_at"]
+    list_filter = ["active", "credential__crm", "company"]
+    list_select_related = ["company", "credential"]
+    search_fields = ["name", "company__name", "credential__name", "credential__domain"]
+    fields = ["uuid", "company", "name", "credential", "connections", "active", "filter_numbers", "numbers", "settings"]
+    readonly_fields = ["uuid", "company", "name", "credential", "connections", "filter_numbers", "numbers", "settings"]
+    inlines = [MappingInline]
+
+
+@admin.register(CallSync, site=support)
+class CallSyncAdmin(FactAdmin):
+    icon = "sync"
+    list_display = ["call", "credential", "state", "reason", "parked", "attempts", "error_kind", "error"]
+    list_filter = ["state", "parked", "reason", "credential__crm", "credential__company"]
+    list_select_related = ["call", "credential"]
+    search_fields = ["call__client_phone", "call__uuid", "error"]
+    ordering = ["-id"]
+    actions = ["retry"]
+
+    @action(description=_("Try again now"))
+    def retry(self, request: HttpRequest, chosen: QuerySet[CallSync]) -> None:
+        from .actors import sync_call
+
+        ids = list(chosen.values_list("pk", flat=True))
+        count = sync.retry(CallSync.objects.filter(pk__in=ids))
+        for pk in ids:
+            sync_call.send(pk)
+        text = ngettext("%(count)d call is tried again.", "%(count)d calls are tried again.", count)
+        messages.success(request, text % {"count": count})
+
+
+@admin.register(CrmEvent, site=support)
+class CrmEventAdmin(FactAdmin):
+    icon = "move_to_inbox"
+    list_display = ["received_at", "credential", "path", "state", "outcome", "error"]
+    list_filter = ["state", "credential__crm", "credential__company"]
+    list_select_related = ["credential"]
+    ordering = ["-id"]
+    fields = ["received_at", "credential", "path", "state", "outcome", "error", "readable"]
+    readonly_fields = fields
+
+    @display(description=_("body"))
+    def readable(self, event: CrmEvent) -> str:
+        adapter = event.credential.adapter
+        wire = Request("POST", event.path, bytes(event.body), event.query, event.headers)
+        text = mask_fields(mask(adapter.shown(wire), event.credential.secret_values), adapter.secret_fields)
+        return format_html('<pre class="cb-pre">{}</pre>', text)
+
+
+def passport_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The passport as support sees it: of any company, with the adapter's notes."""
+    from .portal import passport_context
+
+    row = get_object_or_404(Call.objects.select_related("company", "connection"), uuid=uuid)
+    request.current_app = support.name
+    context = {**support.each_context(request), **passport_context(row)}
+    template = "portal/parts/passport.html" if request.headers.get("X-Part") else "portal/call.html"
+    return TemplateResponse(request, template, context)
+
+
+support.pages.append(("calls/<uuid:uuid>/", passport_page, "call"))

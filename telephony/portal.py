@@ -1,0 +1,319 @@
+"""The portal's pages of telephony: PBX connections, their numbers and extensions, dialling, hanging up, recordings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from employees import phones
+from employees.forms import back
+from employees.models import Extension
+from employees.rights import Right
+from employees.sites import PortalRequest, company_of, mine, my, portal
+from outbound.errors import OutboundError
+
+from . import account_forms, commands, recordings, views, words
+from .exchanges import http_for
+from .models import Call, Connection, Recording
+from .providers import registry
+from .providers.base import Capability, PbxUser
+
+SETTINGS = gettext_lazy("Settings")
+ASK_SECONDS = 10.0
+"""How long a page waits for a PBX that it asks something."""
+
+
+# --- Connections ------------------------------------------------------------------------------------------------------
+
+
+@portal.page("connections/", name="connections", right=Right.MANAGE)
+def connections(request: HttpRequest) -> HttpResponse:
+    rows = mine(request, Connection).prefetch_related("virtual_numbers")
+    return portal.render(request, "portal/connections.html", {"title": _("PBX connections"), "rows": rows})
+
+
+@portal.page("connections/new/", name="connection_catalogue", right=Right.MANAGE)
+def catalogue(request: HttpRequest) -> HttpResponse:
+    """All brands; `q` looks in titles and other spellings."""
+    asked = request.GET.get("q", "").strip()
+    rows = [
+        brand
+        for _provider, brand in registry.brands()
+        if any(asked.casefold() in name.casefold() for name in (brand.title, brand.slug, *brand.aliases))
+    ]
+    return portal.render(
+        request, "portal/connection_catalogue.html", {"title": _("Which PBX do you have?"), "rows": rows, "q": asked}
+    )
+
+
+@portal.page("connections/new/<slug:brand>/", name="connection_new", right=Right.MANAGE)
+def connection_new(request: HttpRequest, brand: str) -> HttpResponse:
+    found = account_forms.find_brand(brand)
+    if found is None:
+        raise Http404
+    provider, row = found
+    name = row.title
+    if mine(request, Connection).filter(name=name).exists():
+        name = f"{row.title} {mine(request, Connection).count() + 1}"
+    connection = Connection(company=company_of(request), provider=provider.slug, brand=row.slug, name=name)
+    return _connection_form(request, connection)
+
+
+@portal.page("connections/<uuid:uuid>/", name="connection", right=Right.MANAGE)
+def connection(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _connection_form(request, my(request, Connection, uuid=uuid))
+
+
+def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any] | None = None) -> HttpResponse:
+    post = request.POST if request.method == "POST" and extra is None else None
+    names = account_forms.NameForm(post, instance=row)
+    keys = account_forms.keys_form(row, post)
+    if post is not None and all([names.is_valid(), keys.is_valid()]):
+        new = row.pk is None
+        row = account_forms.save(row, names, keys)
+        words_ = _("Saved. Now tell the PBX the address below.") if new else _("Saved.")
+        messages.success(request, words_)
+        return redirect("portal:connection", row.uuid)
+    brand = account_forms.brand_of(row.provider, row.brand)
+    saved = Connection.objects.filter(pk=row.pk).first() if row.pk else None
+    url = saved.address.url if saved else ""
+    context = {
+        "title": saved.name if saved else _("New connection: %(brand)s") % {"brand": brand.title},
+        "row": saved,
+        "brand": brand,
+        "names": names,
+        "keys": keys,
+        "address": url,
+        "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
+        "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
+        "capabilities": set(row.protocol.capabilities),
+        **(extra or {}),
+    }
+    return portal.render(request, "portal/connection.html", context)
+
+
+@portal.page("connections/<uuid:uuid>/check/", name="connection_check", right=Right.MANAGE, posts=True)
+def connection_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Connection, uuid=uuid)
+    http = http_for(row, purpose="check", deadline=ASK_SECONDS)
+    try:
+        checks = row.protocol.check(http, row.credentials)
+    except OutboundError as error:
+        messages.error(request, words.unreachable(row.protocol.title, error.kind, error.words))
+        return redirect("portal:connection", row.uuid)
+    return _connection_form(request, row, {"checks": checks})
+
+
+@portal.page("connections/<uuid:uuid>/rotate/", name="connection_rotate", right=Right.MANAGE, posts=True)
+def connection_rotate(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Connection, uuid=uuid)
+    account_forms.rotate(row)
+    messages.success(request, _("A new address is in force. The old one works for 24 hours more."))
+    return redirect("portal:connection", row.uuid)
+
+
+# --- Users and numbers of the PBX -------------------------------------------------------------------------------------
+
+
+@portal.page("connections/<uuid:uuid>/users/load/", name="connection_users_load", right=Right.MANAGE, posts=True)
+def users_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """«Загрузить пользователей АТС»: the list is kept for this session, and nothing is changed by it."""
+    row = my(request, Connection, uuid=uuid)
+    http = http_for(row, purpose="users", deadline=ASK_SECONDS)
+    try:
+        users = row.protocol.users(http, row.credentials)
+    except (OutboundError, NotImplementedError) as error:
+        messages.error(request, _error_words(row, error))
+        return redirect("portal:connection", row.uuid)
+    if not users:
+        messages.warning(request, _("The PBX listed no users. Nothing was changed."))
+        return redirect("portal:connection", row.uuid)
+    request.session[_users_key(row)] = [asdict(user) for user in users]
+    return redirect("portal:connection_users", row.uuid)
+
+
+def _users_key(row: Connection) -> str:
+    return f"pbx-users-{row.uuid}"
+
+
+def _error_words(row: Connection, error: Exception) -> str:
+    if isinstance(error, OutboundError):
+        return words.unreachable(row.protocol.title, error.kind, error.words)
+    return str(words.REFUSALS["not_supported"])
+
+
+@portal.page("connections/<uuid:uuid>/users/", name="connection_users", right=Right.MANAGE)
+def users(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The matching table: extension → employee, or what else happens with its calls."""
+    row = my(request, Connection, uuid=uuid)
+    loaded = [PbxUser(**user) for user in request.session.get(_users_key(row), [])]
+    company = company_of(request)
+    lines = account_forms.matches(company, loaded)
+    if request.method == "POST":
+        changed = account_forms.keep_matches(company, lines, request.POST)
+        messages.success(request, _("Saved: %(count)d extensions changed.") % {"count": changed})
+        return redirect("portal:connection_users", row.uuid)
+    context = {
+        "title": _("Users of the PBX: %(name)s") % {"name": row.name},
+        "row": row,
+        "lines": lines,
+        "without": [user for user in loaded if not user.extension],
+        "choices": account_forms.choices(company),
+    }
+    return portal.render(request, "portal/connection_users.html", context)
+
+
+@portal.page("connections/<uuid:uuid>/numbers/load/", name="connection_numbers_load", right=Right.MANAGE, posts=True)
+def numbers_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Connection, uuid=uuid)
+    http = http_for(row, purpose="numbers", deadline=ASK_SECONDS)
+    try:
+        new, gone = account_forms.add_numbers(row, row.protocol.numbers(http, row.credentials))
+    except (OutboundError, NotImplementedError) as error:
+        messages.error(request, _error_words(row, error))
+        return redirect("portal:connection_numbers", row.uuid)
+    messages.success(request, _("New numbers: %(count)d.") % {"count": new})
+    if gone:
+        listed = ", ".join(phones.pretty(number.number) for number in gone)
+        messages.warning(request, _("The PBX did not list these, they were kept: %(numbers)s") % {"numbers": listed})
+    return redirect("portal:connection_numbers", row.uuid)
+
+
+@portal.page("connections/<uuid:uuid>/numbers/", name="connection_numbers", right=Right.MANAGE)
+def numbers(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    row = my(request, Connection, uuid=uuid)
+    formset = account_forms.Numbers(request.POST or None, queryset=row.virtual_numbers.order_by("number"))
+    if request.method == "POST" and formset.is_valid():
+        formset.save()
+        messages.success(request, _("Saved."))
+        return redirect("portal:connection_numbers", row.uuid)
+    context = {
+        "title": _("Numbers: %(name)s") % {"name": row.name},
+        "row": row,
+        "formset": formset,
+        "able": Capability.NUMBERS in row.protocol.capabilities,
+    }
+    return portal.render(request, "portal/connection_numbers.html", context)
+
+
+# --- Dialling and hanging up ------------------------------------------------------------------------------------------
+
+
+@portal.page("dial/", name="dial", right=Right.WORK, posts=True)
+def dial(request: PortalRequest) -> HttpResponse:
+    """Call the employee, then the number. Without an extension of his own the person chooses one."""
+    company = company_of(request)
+    phone = phones.normalise(request.POST.get("phone", ""), company.region)
+    if not phones.is_phone(phone):
+        messages.error(request, _("This is not a phone number."))
+        return back(request, reverse("portal:calls"))
+    row = _connection_to_dial(request)
+    if row is None:
+        messages.error(request, _("There is no active connection with a PBX that can dial."))
+        return back(request, reverse("portal:calls"))
+    extension = _own_extension(request)
+    if not extension:
+        return _choose_extension(request, row, phone)
+    try:
+        commands.dial(row, extension=extension, phone=phone, user=request.user)
+    except OutboundError as error:
+        messages.error(request, _("The call was not made: %(words)s") % {"words": error.words})
+    else:
+        told = _("Extension %(extension)s will ring, then %(phone)s is dialled.")
+        messages.success(request, told % {"extension": extension, "phone": phones.pretty(phone)})
+    return back(request, reverse("portal:calls"))
+
+
+def _connection_to_dial(request: PortalRequest) -> Connection | None:
+    able = [
+        row
+        for row in mine(request, Connection).filter(active=True)
+        if Capability.DIAL in row.protocol.capabilities
+    ]
+    named = request.POST.get("connection")
+    return next((row for row in able if str(row.uuid) == named), able[0] if able else None)
+
+
+def _own_extension(request: PortalRequest) -> str:
+    """The extension that was chosen, else the signed-in person's own."""
+    rows = mine(request, Extension).order_by("number")
+    if chosen := request.POST.get("extension"):
+        return rows.filter(number=chosen).values_list("number", flat=True).first() or ""
+    own = rows.filter(employee__user=request.user)
+    return own.values_list("number", flat=True).first() or ""
+
+
+def _choose_extension(request: PortalRequest, row: Connection, phone: str) -> HttpResponse:
+    context = {
+        "title": _("Call %(phone)s") % {"phone": phones.pretty(phone)},
+        "phone": phone,
+        "row": row,
+        "extensions": mine(request, Extension).filter(employee__isnull=False).select_related("employee"),
+        "next": request.POST.get("next", ""),
+    }
+    return portal.render(request, "portal/dial.html", context)
+
+
+@portal.page("calls/<uuid:uuid>/hangup/", name="hangup", right=Right.WORK, posts=True)
+def hangup(request: PortalRequest, uuid: UUID) -> HttpResponse:
+    call = my(request, Call, uuid=uuid)
+    try:
+        commands.hangup(call, request.user)
+    except OutboundError as error:
+        messages.error(request, str(words.REFUSALS.get(error.code, error.words)))
+    else:
+        messages.success(request, _("The PBX was asked to end the call."))
+    return back(request, reverse("portal:call", args=[call.uuid]))
+
+
+# --- Recordings -------------------------------------------------------------------------------------------------------
+
+
+def _recording(request: HttpRequest, uuid: UUID, recording: UUID) -> Recording:
+    call = my(request, Call, uuid=uuid)
+    row = call.recordings.filter(uuid=recording).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+@portal.page("calls/<uuid:uuid>/recordings/<uuid:recording>", name="recording", right=Right.READ)
+def recording(request: HttpRequest, uuid: UUID, recording: UUID) -> HttpResponseBase:
+    """The player's source: for people who are signed in, without a link that could be passed on."""
+    row = _recording(request, uuid, recording)
+    if row.state != Recording.State.STORED:
+        raise Http404
+    return views.serve(request, row)
+
+
+@portal.page(
+    "calls/<uuid:uuid>/recordings/<uuid:recording>/request", name="recording_request", right=Right.WORK, posts=True
+)
+def recording_request(request: HttpRequest, uuid: UUID, recording: UUID) -> HttpResponse:
+    """«Запросить запись»."""
+    from .actors import fetch_recording
+
+    row = _recording(request, uuid, recording)
+    recordings.request_again(row)
+    fetch_recording.send(row.pk)
+    messages.success(request, _("The recording was asked for. It appears here as soon as the PBX gives it."))
+    return back(request, reverse("portal:call", args=[row.call.uuid]))
+
+
+portal.in_menu(
+    "connections",
+    gettext_lazy("PBX connections"),
+    "dialer_sip",
+    group=SETTINGS,
+    order=30,
+    inside=("connection", "connection_new", "connection_catalogue", "connection_users", "connection_numbers"),
+)

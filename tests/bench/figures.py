@@ -1,0 +1,230 @@
+"""The measurements. Each returns plain dicts of figures, in milliseconds where not said otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from . import calls, machine
+from .calls import Call, Shot
+from .client import open_loop
+from .crm import Written
+from .product import Product, soon
+
+Figures = dict[str, Any]
+P99_LIMIT = 1.0
+DRAIN_SECONDS = 12.0
+
+
+def percentiles(seconds: Sequence[float]) -> Figures:
+    """p50 and p99 in milliseconds, and how many there were."""
+    if not seconds:
+        return {"p50": None, "p99": None, "n": 0}
+    ordered = sorted(seconds)
+    last = len(ordered) - 1
+    return {
+        "p50": round(ordered[round(0.50 * last)] * 1000, 1),
+        "p99": round(ordered[round(0.99 * last)] * 1000, 1),
+        "n": len(ordered),
+    }
+
+
+# --- Load -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a load. Times are percentiles; `sustained` by the rule of the benchmark."""
+
+    rate: float
+    events: int
+    calls: int
+    refused: int
+    lost: int
+    doubled: int
+    violations: list[str]
+    answer: Figures
+    crm: Figures
+    register: Figures
+    finish: Figures
+    hits: int
+    hits_per_call: float
+    drained_in: float
+    busy: float
+    milliseconds_per_event: float
+    memory: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def sustained(self) -> bool:
+        fine = not (self.refused or self.lost or self.doubled or self.violations)
+        return fine and self.crm["p99"] is not None and self.crm["p99"] < P99_LIMIT * 1000
+
+
+def load(product: Product, rate: float, seconds: float) -> Run:
+    """Random calls over all companies, `rate` events a second."""
+    product.fill_buckets()
+    made = list(calls.poisson(product.accounts, rate, seconds, soon(0.5 + rate * seconds * 60e-6)))
+    shots = [shot for call in made for shot in call.shots]
+    pids = product.pids() + (machine.server_processes() if product.kind == "production" else [])
+    before, begun = machine.processor_seconds(pids), time.time()
+    product.fire(shots)
+    drained = product.crm.wait_finished(len(made), DRAIN_SECONDS)
+    took = time.time() - max(begun, shots[0].due) if shots else 0.0
+    used = machine.processor_seconds(pids) - before
+    memory = product.memory()
+    run = _told(rate, made, shots, product.crm.written())
+    run.violations = [violation["what"] for violation in product.crm.violations()]
+    run.hits = product.crm.hits()
+    run.hits_per_call = round(run.hits / max(1, len(made)), 2)
+    run.drained_in, run.busy = round(drained, 2), round(used / max(took, 0.1), 2)
+    run.milliseconds_per_event = round(used / max(1, len(shots)) * 1000, 2)
+    run.memory = asdict(memory)
+    return run
+
+
+def _told(rate: float, made: list[Call], shots: list[Shot], written: dict[tuple[str, str], Written]) -> Run:
+    nothing = Written(0.0, 0.0, 0)
+    pairs = [(call, written.get((call.account.portal, call.phone), nothing)) for call in made]
+    register = [found.registered - call.rings.due for call, found in pairs if found.registered]
+    finish = [found.finished - call.ends.due for call, found in pairs if found.finished]
+    return Run(
+        rate=rate,
+        events=len(shots),
+        calls=len(made),
+        refused=sum(shot.status != 200 for shot in shots),
+        lost=sum(not found.finished for _, found in pairs),
+        doubled=sum(found.times > 1 for _, found in pairs),
+        violations=[],
+        answer=percentiles([shot.took for shot in shots if shot.status == 200]),
+        crm=percentiles(register + finish),
+        register=percentiles(register),
+        finish=percentiles(finish),
+        hits=0,
+        hits_per_call=0.0,
+        drained_in=0.0,
+        busy=0.0,
+        milliseconds_per_event=0.0,
+    )
+
+
+def warm_up(product: Product) -> None:
+    """One call for each company: from then on the product remembers its configuration."""
+    made = calls.evenly(product.accounts, 50, soon())
+    product.fire([shot for call in made for shot in call.shots])
+    product.crm.wait_finished(len(made), 30)
+
+
+def highest(product: Product, first: float, seconds: float, closeness: float, say: Any) -> tuple[Run, list[Run]]:
+    """The highest rate that is sustained: up by halves until it fails, then halving the gap."""
+    runs: list[Run] = []
+
+    def holds(rate: float) -> bool:
+        run = load(product, rate, seconds)
+        if not run.sustained:  # once more: a single hiccup of the machine is not the product's limit
+            time.sleep(1)
+            run = load(product, rate, seconds)
+        runs.append(run)
+        say(f"  {rate:.0f}/s: {'held' if run.sustained else 'not held'} {_brief(run)}")
+        return run.sustained
+
+    low, high, rate = 0.0, float("inf"), first
+    while rate > 5 and high / max(low, 1.0) > closeness:
+        if holds(rate):
+            low = rate
+        else:
+            high = rate
+        rate = low * 1.5 if high == float("inf") else (low + high) / 2 if low else high / 2
+    held = [run for run in runs if run.sustained]
+    return max(held or runs, key=lambda run: run.rate), runs
+
+
+def _brief(run: Run) -> str:
+    return (
+        f"(answer {run.answer['p50']}/{run.answer['p99']} ms, CRM {run.crm['p50']}/{run.crm['p99']} ms, "
+        f"refused {run.refused}, lost {run.lost}, doubled {run.doubled}, {run.hits_per_call} hits a call, "
+        f"core {run.busy:.0%}, {run.milliseconds_per_event} ms an event, violations {run.violations[:3]})"
+    )
+
+
+# --- One by one -------------------------------------------------------------------------------------------------------
+
+
+def hits_by_kind(product: Product) -> Figures:
+    """HTTP requests to the CRM for one call alone, by kind."""
+    figures: Figures = {}
+    for kind, make in calls.KINDS.items():
+        product.fill_buckets()
+        call = make(product.accounts[0], soon())
+        product.fire(call.shots)
+        product.crm.wait_finished(1, 10)
+        time.sleep(0.3)
+        figures[kind] = product.crm.hits()
+    return figures
+
+
+def routing(product: Product, warm_rounds: int) -> Figures:
+    """From the event in the greeting to the command at the PBX. Cold: the CRM is asked; warm: the client book knows."""
+    forwarding = product.accounts[1:]
+    figures: Figures = {}
+    cold = _routed(product, forwarding)
+    warm: list[float] = []
+    for _ in range(warm_rounds):
+        warm += _routed(product, forwarding)
+    figures["cold"] = percentiles(cold)
+    figures["warm"] = percentiles(warm)
+    figures["cold"]["of"], figures["warm"]["of"] = len(forwarding), len(forwarding) * warm_rounds
+    return figures
+
+
+def _routed(product: Product, accounts: list[calls.Account]) -> list[float]:
+    product.fill_buckets()
+    start = soon()
+    made = [calls.greeted(account, start + number / 20) for number, account in enumerate(accounts)]
+    product.pbx.routed.clear()
+    product.fire([shot for call in made for shot in call.shots])
+    return [product.pbx.routed[call.leg] - call.rings.due for call in made if call.leg in product.pbx.routed]
+
+
+def busy_portal(product: Product, number: int) -> Figures:
+    """One portal whose bucket is empty gets many calls at once: how fast they drain at the vendor's own rate."""
+    account = product.accounts[2]
+    product.fill_buckets()
+    emptying = [calls.answered(account, soon() + i * 0.08) for i in range(24)]
+    product.fire([shot for call in emptying for shot in call.shots])
+    product.crm.wait_finished(len(emptying), 20)
+    before = product.crm.hits()
+    start = soon()
+    made = [calls.answered(account, start + i * 0.002) for i in range(number)]
+    product.fire([shot for call in made for shot in call.shots])
+    product.crm.wait_finished(len(emptying) + number, 60)
+    written = product.crm.written()
+    ends = [found.finished for call in made if (found := written.get((account.portal, call.phone)))]
+    took = max(ends) - start if ends and all(ends) else None
+    hits = product.crm.hits() - before
+    return {
+        "calls": number,
+        "finished": sum(map(bool, ends)),
+        "seconds": round(took, 1) if took else None,
+        "calls_per_second": round(number / took, 1) if took else None,
+        "hits_per_call": round(hits / number, 2),
+        "violations": len(product.crm.violations()),
+    }
+
+
+def time_to_be_back(product: Product, times: int) -> Figures:
+    """Seconds from `kill -9` of every process to the first webhook that is answered with 200."""
+    took = []
+    for _ in range(times):
+        product.restart_after_kill()
+        begun = time.time()
+        while time.time() - begun < 60:
+            call = calls.missed(product.accounts[0], time.time())
+            open_loop(product.port, call.shots[:1], patience=5)
+            if call.shots[0].status == 200:
+                took.append(call.shots[0].answered - begun)
+                break
+            time.sleep(0.02)
+        product.stack.wait_ready()
+    return {"seconds": round(sum(took) / len(took), 2) if took else None, "n": len(took)}

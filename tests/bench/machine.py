@@ -1,0 +1,199 @@
+"""The machine: which core what runs on, what memory and processor time it takes, servers of our own to pin."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from tests import stack
+from tests.stack import free_port
+
+PRODUCT_CORE, LOAD_CORE = 0, 1
+_TICK = os.sysconf("SC_CLK_TCK")
+_own_servers: list[int] = []
+"""Ids of the PostgreSQL and the Redis that were started here."""
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is started meanwhile stays on this core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+# --- Processes --------------------------------------------------------------------------------------------------------
+
+
+def processes(groups: set[int]) -> list[int]:
+    """Ids of the live processes of these process groups."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(") ")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) in groups:
+                found.append(int(entry.name))
+    return found
+
+
+def server_processes() -> list[int]:
+    """Our PostgreSQL with its backends, and our Redis."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
+            except OSError:
+                continue
+            if int(entry.name) in _own_servers or parent in _own_servers:
+                found.append(int(entry.name))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """MB: resident, and the fair share of what is shared between processes."""
+
+    rss: float = 0.0
+    pss: float = 0.0
+
+
+def memory(pids: list[int]) -> Memory:
+    total = {"Rss": 0, "Pss": 0}
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name in total:
+                total[name] += int(value.split()[0])
+    return Memory(total["Rss"] / 1024, total["Pss"] / 1024)
+
+
+def processor_seconds(pids: list[int]) -> float:
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICK
+
+
+# --- Servers of our own -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[str]:
+    """PostgreSQL and Redis of our own on the product's core, for as long as this lasts; yields what could not be had.
+
+    Without them the ones that are there are used, and run where they like.
+    """
+    missing: list[str] = []
+    with ExitStack() as started:
+        if shutil.which("initdb") and shutil.which("pg_ctl") and _unprivileged() is not None:
+            stack.POSTGRES = started.enter_context(_postgres(folder / "postgres"))
+        else:
+            missing.append("PostgreSQL is the machine's own and not pinned")
+        if shutil.which("redis-server"):
+            stack.REDIS = started.enter_context(_redis())
+        else:
+            missing.append("Redis is the machine's own and not pinned")
+        yield "; ".join(missing)
+
+
+def _unprivileged() -> list[str] | None:
+    """PostgreSQL does not run as root: how to become somebody else; None where we cannot."""
+    if os.geteuid():
+        return []
+    known = subprocess.run(["id", "postgres"], capture_output=True, check=False).returncode == 0
+    return ["runuser", "-u", "postgres", "--"] if known and shutil.which("runuser") else None
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    """With the settings that `initdb` gives: fsync and synchronous_commit on."""
+    become, port = _unprivileged() or [], free_port()
+    folder.mkdir()
+    folder.parent.chmod(0o755)
+    if become:
+        shutil.chown(folder, "postgres")
+    data, log = folder / "data", folder / "log"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c max_connections=200"
+    _quietly([*become, "initdb", "-D", str(data), "-A", "trust", "-U", "bench", "--no-instructions"])
+    _quietly([*become, "pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", options, "start"], PRODUCT_CORE)
+    _own_servers.append(int((data / "postmaster.pid").read_text().split()[0]))
+    try:
+        yield f"postgres://bench@127.0.0.1:{port}/postgres"
+    finally:
+        _quietly([*become, "pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop"])
+
+
+def _quietly(command: list[str], core: int | None = None) -> None:
+    with on_core(core) if core is not None else ExitStack():
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    port = free_port()
+    with on_core(PRODUCT_CORE):
+        process = subprocess.Popen(
+            ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )
+    _own_servers.append(process.pid)
+    try:
+        time.sleep(0.3)
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def described() -> dict[str, str]:
+    """What the figures were taken on; no names of machines."""
+    model = next((line.split(":")[1] for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown")
+    total = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    return {
+        "processor": f"{model.strip()}, {os.cpu_count()} cores",
+        "memory": f"{total / 1024 / 1024:.0f} GB",
+        "system": f"Linux {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "postgresql": _postgres_version(),
+    }
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _postgres_version() -> str:
+    try:
+        with psycopg.connect(stack.POSTGRES, connect_timeout=2) as connection:
+            return str(connection.execute("SHOW server_version").fetchone()[0]).split()[0]  # type: ignore[index]
+    except psycopg.Error:
+        return "none"

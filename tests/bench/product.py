@@ -1,0 +1,81 @@
+"""The product under measurement: on one core with its database, 150 companies in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.stack import Stack, free_port
+
+from . import machine
+from .calls import Account
+from .client import open_loop
+from .crm import Crm
+from .machine import Memory
+from .pbx import FakePbx
+
+
+class Product:
+    """`with Product("embedded", folder, crm, 150) as product:` runs it with companies that have a portal each."""
+
+    def __init__(self, kind: str, folder: Path, crm: Crm, companies: int):
+        folder.mkdir(parents=True)
+        self.kind, self.crm = kind, crm
+        self.pbx = FakePbx(free_port())
+        self.stack = Stack(kind, folder)
+        if __import__("os").environ.get("BENCH_X"):
+            self.stack.environment["DATABASE_URL"] += "?conn_max_age=3600"
+        self._companies = companies
+        self.accounts: list[Account] = []
+
+    def __enter__(self) -> Product:
+        with machine.on_core(machine.PRODUCT_CORE):
+            self.stack.start()
+        code = "from tests.bench.provision import run; run({}, '{}', {})"
+        mango = f"http://127.0.0.1:{self.pbx.port}"
+        out = self.stack.manage("shell", "-c", code.format(self._companies, mango, self.crm.port))
+        line = next(line for line in out.splitlines() if line.startswith("ACCOUNTS "))
+        self.accounts = [Account(**row) for row in json.loads(line.removeprefix("ACCOUNTS "))]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stack.stop()
+        self.stack.drop()
+
+    @property
+    def port(self) -> int:
+        return self.stack.port
+
+    def pids(self) -> list[int]:
+        return machine.processes({process.pid for process in self.stack.processes.values()})
+
+    def memory(self) -> Memory:
+        return machine.memory(self.pids())
+
+    def fill_buckets(self) -> None:
+        """Forget what portals were asked before: each measurement begins with what the vendor gives."""
+        self.crm.reset()
+        self.stack.rows("UPDATE telephony_ratestate SET arrival = 0")
+
+    def restart_after_kill(self) -> None:
+        """`kill -9` of everything, then start everything again."""
+        roles = list(self.stack.processes)
+        for role in roles:
+            self.stack.kill(role)
+        with machine.on_core(machine.PRODUCT_CORE):
+            for role in roles:
+                self.stack.spawn(role)
+
+    def fire(self, shots: list[Any], patience: float = 10.0) -> None:
+        open_loop(self.port, shots, patience=patience, beside=self.pbx.serve)
+
+    def errors(self) -> str:
+        """The last of what its logs hold, where they hold anything."""
+        return "\n".join(self.stack.log(role)[-1500:] for role in self.stack.roles())
+
+
+def soon(seconds: float = 0.3) -> float:
+    """A moment at which a run may begin."""
+    return time.time() + seconds

@@ -1,0 +1,91 @@
+"""What every test stands on: an environment of its own (a clean clone has no .env) and a scratch folder."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import django
+import pytest
+
+
+def _environment() -> None:
+    """Once for all processes of a test run: those of xdist inherit it. Before anything of Django's is imported."""
+    if "CALLBRIDGE_TESTS" in os.environ:
+        return
+    folder = tempfile.mkdtemp(prefix="callbridge-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ |= {
+        "CALLBRIDGE_TESTS": folder,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DEBUG": "0",
+        "SECRET_KEY": secrets.token_hex(32),
+        "FIELD_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "PUBLIC_URL": "http://127.0.0.1:8000",
+        "DATA_DIR": folder,
+        "DATABASE_URL": os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{folder}/callbridge.sqlite3",
+        "BROKER_URL": "memory://",
+        "CACHE_URL": "locmemcache://callbridge-tests",
+        "ALLOW_PRIVATE_HOSTS": "1",
+        "LOG_LEVEL": "ERROR",
+        "LOG_JSON": "0",
+        "METRICS_TOKEN": "",
+        "S3_BUCKET": "",
+    }
+
+
+_environment()
+django.setup()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests share what is dear to start (a whole product, a browser): they stay in one process."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
+def needs(missing: str) -> None:
+    """Skip with `missing` as the reason, where there is one; where everything must be there (CI) fail instead."""
+    if not missing:
+        return
+    if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """What a process remembers of configuration is that of the test before: the database went back, it did not."""
+    from django.core.cache import cache
+
+    from employees import installation
+    from integrations import directory as integrations_directory
+    from telephony import directory as telephony_directory
+
+    cache.clear()
+    installation.seen = -1
+    telephony_directory._memory = telephony_directory._Memory()
+    integrations_directory._memory = integrations_directory._Memory()
+
+
+STACKS = ["embedded", pytest.param("production", marks=pytest.mark.postgres)]
+"""The two ways to run the product, for `pytest.mark.parametrize` and `pytest.fixture(params=…)`."""
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A stack that can be started here."""
+    from tests.stack import production_missing
+
+    if request.param == "production":
+        needs(production_missing())
+    return str(request.param)
