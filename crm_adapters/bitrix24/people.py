@@ -84,12 +84,17 @@ def may_see(job: Job) -> list[str]:
 
 
 def card_changes(job: Job) -> tuple[list[str], list[str]]:
-    """Users to show the card to, and users to hide it at."""
+    """Users to show the card to, and users to hide it at.
+
+    Nothing is hidden before somebody answers: a ringing group stops one by one, each would cost a request, and the end
+    hides the card anyway.
+    """
     wanted = watchers(job)
     if wanted is None:
         return [], []
     there = shown(job)
-    return [user for user in wanted if user not in there], [user for user in there if user not in wanted]
+    answered = any(p.talking for p in job.facts.participants)
+    return [user for user in wanted if user not in there], [u for u in there if answered and u not in wanted]
 
 
 def responsible(job: Job) -> str:
