@@ -12,10 +12,10 @@ from telephony import inbox
 from telephony.models import Call
 
 from .models import CallSync
+from .plan import LEFT
 
 Handling = Extension.Handling
 UNKNOWN = "unknown_extension"
-LEFT = "left_unwritten"
 
 
 @dataclass(frozen=True)

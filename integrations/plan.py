@@ -28,6 +28,8 @@ from .models import CallSync
 
 State = CallSync.State
 Handling = Extension.Handling
+LEFT = "left_unwritten"
+"""The reason of calls that somebody chose not to write after they had waited."""
 PLANNED = ["state", "reason", "details", "wanted", "priority", "due_at", "integration"]
 
 
@@ -103,7 +105,9 @@ def _accounts(call: Call, rows: list[CallSync]) -> list[tuple[Wanting, CallSync 
 
 
 def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
-    """Bring a row to what is wanted now; true when that changed it."""
+    """Bring a row to what is wanted now; true when that changed it. What a person decided stays decided."""
+    if row.reason == LEFT:
+        return False
     before = (row.state, row.reason, row.wanted)
     verdict = consider(call, wanting, already=row.state == State.WANTED)
     row.state, row.reason, row.details = verdict.state, verdict.reason, verdict.details

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
+from django.conf import settings
 from django.db.models import F, Min, Q, QuerySet
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
@@ -28,7 +29,7 @@ from outbound.http import Http
 from outbound.limits import Limit, Limiter
 from telephony import exchanges
 from telephony.exchanges import DatabaseLimiter
-from telephony.hot import hot_write, persistently, upsert
+from telephony.hot import Together, hot_write, persistently, upsert
 from telephony.models import Exchange
 
 from . import credentials, directory
@@ -38,7 +39,7 @@ from .models import CallSync, Credential, Lane
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=75)
+LEASE = timedelta(seconds=settings.SYNC_LEASE_SECONDS)
 DEADLINE = 60.0
 LONGEST_PAUSE = 3600.0
 LONGEST_LANE_PAUSE = 60.0
@@ -91,15 +92,11 @@ class Idle:
 
 def work_off(sync_id: int, rounds: int = 50) -> float | None:
     """Work off what is due in the account of this row; returns the seconds after which to come again, if known."""
-    credential = Credential.objects.filter(syncs=sync_id).first()
-    if credential is None:
-        return None
     for _ in range(rounds):
-        claim = _claim(credential)
+        claim = _claim(sync_id)
         if isinstance(claim, Idle):
             return claim.wait
-        results = _perform(claim)
-        persistently(partial(_note, claim, results))
+        _note((claim, _perform(claim)))
     return 0.0
 
 
@@ -130,55 +127,104 @@ _PAUSED = (Credential.State.REFUSED, Credential.State.DISCONNECTED)
 # --- Claiming ---------------------------------------------------------------------------------------------------------
 
 
-def _claim(credential: Credential) -> Claim | Idle:
-    """Take the account's lane, a token of its limiter and its most urgent rows, in one commit."""
+def _claim_all(sync_ids: list[int]) -> list[Claim | Idle]:
+    """For the account of each row its lane, a token of its limiter and its most urgent rows, all in one commit."""
     installation.refresh()
-    adapter = credential.adapter
-    account = credential.account_digest or f"credential-{credential.pk}"
-    now = timezone.now()
+    rows = CallSync.objects.filter(pk__in=sync_ids).values_list("id", "credential_id", "credential__account_digest")
+    named = {credential: digest or f"credential-{credential}" for _, credential, digest in rows}
+    asked = {sync_id: credential for sync_id, credential, _ in rows}
     with hot_write():
-        lane = _lane(account)
-        if lane.lease_until and lane.lease_until > now:
-            return Idle()
+        answers = _claim_accounts(named, timezone.now())
+    # Who asks for an account that another one asked for in the same lot has come too late.
+    return [answers.pop(asked[sync_id], Idle()) if sync_id in asked else Idle() for sync_id in sync_ids]
+
+
+def _claim_accounts(named: dict[int, str], now: datetime) -> dict[int, Claim | Idle]:
+    """By id of the credential; `named` are the names of their accounts."""
+    lanes = _lanes(set(named.values()))
+    answers: dict[int, Claim | Idle] = {}
+    free: dict[str, int] = {}
+    for credential_id, account in sorted(named.items()):
+        lane = lanes[account]
+        answers[credential_id] = Idle()
         if lane.open_at and lane.open_at > now:
-            return Idle((lane.open_at - now).total_seconds())
-        credential.refresh_from_db()
-        if credential.state in _PAUSED:
-            return Idle()
-        works, settled, looking = _choose(credential, now)
-        upsert(settled, WORKED)
-        if not works:
-            return Idle(_next_due(credential, now))
-        if wait := DatabaseLimiter.take_in_transaction(adapter.limits(credential.values)):
-            return Idle(wait)
-        lease = uuid.uuid4()
-        for row, _, work in works:
-            row.intent, row.lease, row.lease_until = work.step.name, lease, now + LEASE
-        upsert([row for row, _, _ in works], CLAIMED)
-        lane.lease, lane.lease_until = lease, now + LEASE
-        lane.save(update_fields=["lease", "lease_until"])
-    return Claim(credential, account, lease, works, looking)
+            answers[credential_id] = Idle((lane.open_at - now).total_seconds())
+        elif not (lane.lease_until and lane.lease_until > now):
+            free.setdefault(account, credential_id)
+    ready = Credential.objects.in_bulk(free.values())
+    chosen = _choose([each for each in ready.values() if each.state not in _PAUSED], now)
+    upsert([row for choice in chosen.values() for row in choice.settled], WORKED)
+    answers |= _next_due([credential_id for credential_id, choice in chosen.items() if not choice.works], now)
+    busy = {credential_id: choice for credential_id, choice in chosen.items() if choice.works}
+    limits = [ready[credential_id].adapter.limits(ready[credential_id].values) for credential_id in busy]
+    for (credential_id, choice), wait in zip(busy.items(), DatabaseLimiter.take_each(limits), strict=True):
+        account = named[credential_id]
+        answers[credential_id] = (
+            Idle(wait) if wait else _leased(ready[credential_id], lanes[account], choice, now + LEASE)
+        )
+    claims = [answer for answer in answers.values() if isinstance(answer, Claim)]
+    upsert([row for claim in claims for row, _, _ in claim.works], CLAIMED)
+    upsert([lanes[claim.account] for claim in claims], ["lease", "lease_until"])
+    return answers
 
 
-def _lane(account: str) -> Lane:
-    rows = Lane.objects.select_for_update().filter(account=account)
-    if lane := rows.first():
-        return lane
-    Lane.objects.bulk_create([Lane(account=account)], ignore_conflicts=True)
-    return rows.get()
+def _leased(credential: Credential, lane: Lane, choice: _Choice, until: datetime) -> Claim:
+    lane.lease, lane.lease_until = uuid.uuid4(), until
+    for row, _, work in choice.works:
+        row.intent, row.lease, row.lease_until = work.step.name, lane.lease, until
+    return Claim(credential, lane.account, lane.lease, choice.works, choice.looking)
 
 
-def _choose(credential: Credential, now: datetime) -> tuple[list[tuple[CallSync, Wanting, Work]], list[CallSync], bool]:
-    """The batch: rows of unknown fate that must be looked for come first and alone. Second: rows that need nothing."""
-    size = credential.adapter.batch_size
+def _lanes(accounts: set[str]) -> dict[str, Lane]:
+    """Locked; by name, as everybody locks them."""
+    rows = Lane.objects.select_for_update().filter(account__in=accounts).order_by("account")
+    lanes = {lane.account: lane for lane in rows}
+    if len(lanes) < len(accounts):
+        Lane.objects.bulk_create([Lane(account=account) for account in sorted(accounts)], ignore_conflicts=True)
+        lanes = {lane.account: lane for lane in rows.all()}
+    return lanes
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What an account is to do now. `settled` are rows that need nothing, or nothing more."""
+
+    works: list[tuple[CallSync, Wanting, Work]] = field(default_factory=list)
+    settled: list[CallSync] = field(default_factory=list)
+    looking: bool = False
+
+
+def _choose(accounts: list[Credential], now: datetime) -> dict[int, _Choice]:
+    """The batch of each account: rows of unknown fate that must be looked for come first and alone."""
+    due_rows: dict[int, list[CallSync]] = {credential.pk: [] for credential in accounts}
+    for row in _due_rows(accounts, now):
+        due_rows[row.credential_id].append(row)
+    return {credential.pk: _choice(due_rows[credential.pk], credential.adapter.batch_size) for credential in accounts}
+
+
+def _due_rows(accounts: list[Credential], now: datetime) -> Iterable[CallSync]:
+    """The most urgent rows of each account, at most four batches of each, with all that planning needs."""
+    order = ("priority", "due_at", "id")
     rows = (
         due(now)
-        .filter(credential=credential)
         .select_related("call__dialled_by")
         .prefetch_related("call__participants", "call__recordings")
-        .order_by("priority", "due_at", "id")
-        .select_for_update(skip_locked=True, of=("self",))[: size * 4]
+        .order_by(*order)
+        .select_for_update(skip_locked=True, of=("self",))
     )
+    most = {credential.pk: credential.adapter.batch_size * 4 for credential in accounts}
+    enough = max(most.values(), default=0)
+    found = list(rows.filter(credential__in=accounts)[:enough]) if accounts else []
+    if len(accounts) < 2 or len(found) < enough:
+        return found
+    # One account's backlog must not hide what the others have to do.
+    ids = [
+        pk for each in most for pk in due(now).filter(credential=each).order_by(*order).values_list("id")[: most[each]]
+    ]
+    return rows.filter(pk__in=[pk for (pk,) in ids])
+
+
+def _choice(rows: list[CallSync], size: int) -> _Choice:
     to_do: list[tuple[CallSync, Wanting, Work]] = []
     to_look: list[tuple[CallSync, Wanting, Work]] = []
     settled: list[CallSync] = []
@@ -201,7 +247,7 @@ def _choose(credential: Credential, now: datetime) -> tuple[list[tuple[CallSync,
             row.parked, row.intent, row.error_kind = True, "", "doubt"
             row.error = "the answer was lost, and this CRM cannot tell whether the step was made"
             settled.append(row)
-    return (to_look[:size], settled, True) if to_look else (to_do[:size], settled, False)
+    return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)
 
 
 def _job(row: CallSync, wanting: Wanting) -> Job:
@@ -210,12 +256,23 @@ def _job(row: CallSync, wanting: Wanting) -> Job:
     return Job(facts, wanting.settings, row.progress)
 
 
-def _next_due(credential: Credential, now: datetime) -> float | None:
-    waiting = CallSync.objects.filter(
-        credential=credential, state=CallSync.State.WANTED, parked=False, wanted__gt=F("noted"), not_before__gt=now
-    )
-    soonest = waiting.order_by("not_before").values_list("not_before", flat=True).first()
-    return (soonest - now).total_seconds() if soonest else None
+def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idle]:
+    """When there will be work in accounts that have none now."""
+    answers: dict[int, Claim | Idle] = {credential_id: Idle() for credential_id in credential_ids}
+    if credential_ids:
+        waiting = CallSync.objects.filter(
+            credential__in=credential_ids,
+            state=CallSync.State.WANTED,
+            parked=False,
+            wanted__gt=F("noted"),
+            not_before__gt=now,
+        )
+        for row in waiting.order_by().values("credential").annotate(soonest=Min("not_before")):
+            answers[row["credential"]] = Idle((row["soonest"] - now).total_seconds())
+    return answers
+
+
+_claim = Together(_claim_all)
 
 
 # --- The request ------------------------------------------------------------------------------------------------------
@@ -269,27 +326,38 @@ def _http(claim: Claim) -> Http:
 # --- Noting -----------------------------------------------------------------------------------------------------------
 
 
-def _note(claim: Claim, results: Sequence[Result]) -> None:
-    """Write what was done, where the lease is still ours, and give the lane back."""
+def _note_all(done: list[tuple[Claim, list[Result]]]) -> list[None]:
+    """Write what was done, where the lease is still ours, and give the lanes back, all in one commit."""
     now = timezone.now()
     with hot_write():
-        ids = [row.pk for row, _, _ in claim.works]
-        mine = set(
-            CallSync.objects.select_for_update()
-            .filter(pk__in=ids, lease=claim.lease)
-            .order_by("pk")
-            .values_list("id", flat=True)
-        )
+        mine = _still_ours([claim for claim, _ in done])
         rows = []
-        for (row, wanting, work), result in zip(claim.works, results, strict=True):
-            if row.pk in mine:
-                row = copy(row)  # noted anew when the database breaks this transaction off
-                _note_row(row, wanting, work, result, now)
-                rows.append(row)
+        for claim, results in done:
+            for (row, wanting, work), result in zip(claim.works, results, strict=True):
+                if (row.pk, claim.lease) in mine:
+                    row = copy(row)  # noted anew when the database breaks this transaction off
+                    _note_row(row, wanting, work, result, now)
+                    rows.append(row)
         upsert(rows, WORKED)
-        _give_back(claim, now)
-        exchanges.write(_log_rows(claim))
-    requests_made.labels(claim.credential.crm).inc(len(claim.exchanges))
+        _give_back([claim for claim, _ in done], now)
+        exchanges.write([row for claim, _ in done for row in _log_rows(claim)])
+    for claim, _ in done:
+        requests_made.labels(claim.credential.crm).inc(len(claim.exchanges))
+    return [None] * len(done)
+
+
+def _still_ours(claims: list[Claim]) -> set[tuple[int, uuid.UUID | None]]:
+    """Locked; ids of rows with the leases that they have now."""
+    ids = [row.pk for claim in claims for row, _, _ in claim.works]
+    rows = CallSync.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+    return set(rows.values_list("id", "lease"))
+
+
+def _note_surely(done: list[tuple[Claim, list[Result]]]) -> list[None]:
+    return persistently(partial(_note_all, done))
+
+
+_note = Together(_note_surely)
 
 
 def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: datetime) -> None:
@@ -334,19 +402,18 @@ def pause(attempts: int, retry_after: float | None = None) -> float:
     return max(retry_after or 0.0, random.uniform(longest / 4, longest))
 
 
-def _give_back(claim: Claim, now: datetime) -> None:
-    """Free the lane; an account that fails as a whole is left alone for a while, then tried with one batch."""
-    lane = Lane.objects.select_for_update().get(account=claim.account)
-    if lane.lease != claim.lease:
-        return
-    failure = claim.failure
-    failed = failure is not None and not isinstance(failure, (Rejected, CredentialsRefused))
-    lane.lease = lane.lease_until = lane.open_at = None
-    lane.failures = lane.failures + 1 if failed else 0
-    if failure and failed:
-        wait = min(LONGEST_LANE_PAUSE, 0.5 * 2.0 ** min(lane.failures, 8))
-        lane.open_at = now + timedelta(seconds=max(failure.retry_after or 0.0, random.uniform(wait / 2, wait)))
-    lane.save()
+def _give_back(claims: list[Claim], now: datetime) -> None:
+    """Free the lanes; an account that fails as a whole is left alone for a while, then tried with one batch."""
+    lanes = _lanes({claim.account for claim in claims})
+    ours = [(lanes[claim.account], claim.failure) for claim in claims if lanes[claim.account].lease == claim.lease]
+    for lane, failure in ours:
+        failed = failure is not None and not isinstance(failure, (Rejected, CredentialsRefused))
+        lane.lease = lane.lease_until = lane.open_at = None
+        lane.failures = lane.failures + 1 if failed else 0
+        if failure and failed:
+            wait = min(LONGEST_LANE_PAUSE, 0.5 * 2.0 ** min(lane.failures, 8))
+            lane.open_at = now + timedelta(seconds=max(failure.retry_after or 0.0, random.uniform(wait / 2, wait)))
+    upsert([lane for lane, _ in ours], ["lease", "lease_until", "open_at", "failures"])
 
 
 def _log_rows(claim: Claim) -> list[tuple[Exchange, list[int]]]:

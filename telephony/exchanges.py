@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from django.conf import settings
@@ -23,27 +23,26 @@ class DatabaseLimiter:
         if not limits:
             return 0.0
         with hot_write():
-            return self.take_in_transaction(limits)
+            return self.take_each([limits])[0]
 
     @staticmethod
-    def take_in_transaction(limits: tuple[Limit, ...]) -> float:
-        """The same, inside a transaction of the caller's."""
+    def take_each(wishes: Sequence[tuple[Limit, ...]]) -> list[float]:
+        """For each wish one request from all of its limits or from none: the seconds to wait (0: taken).
+
+        Inside a transaction of the caller's.
+        """
         now = time.time()
-        keys = sorted(limit.key for limit in limits)
-        rows = {row.key: row for row in RateState.objects.select_for_update().filter(key__in=keys).order_by("key")}
-        if len(rows) < len(keys):
-            RateState.objects.bulk_create([RateState(key=key) for key in keys], ignore_conflicts=True)
-            rows = {row.key: row for row in RateState.objects.select_for_update().filter(key__in=keys).order_by("key")}
-        longest = 0.0
-        for limit in limits:
-            row = rows[limit.key]
-            row.arrival, wait = advance(row.arrival, limit, now)
-            longest = max(longest, wait, row.blocked_until - now)
-        if not longest:
-            RateState.objects.bulk_create(
-                rows.values(), update_conflicts=True, unique_fields=["key"], update_fields=["arrival"]
-            )
-        return longest
+        rows = _rate_states({limit.key for limits in wishes for limit in limits})
+        waits, taken = [], {}
+        for limits in wishes:
+            steps = [(rows[limit.key], *advance(rows[limit.key].arrival, limit, now)) for limit in limits]
+            wait = max((max(wait, row.blocked_until - now) for row, _, wait in steps), default=0.0)
+            if wait <= 0:
+                for row, arrival, _ in steps:
+                    row.arrival, taken[row.key] = arrival, row
+            waits.append(max(wait, 0.0))
+        upsert(taken.values(), ["arrival"])
+        return waits
 
     def block(self, key: str, seconds: float) -> None:
         until = time.time() + seconds
@@ -55,6 +54,16 @@ class DatabaseLimiter:
         now = time.time()
         rows = RateState.objects.filter(key__in=keys, blocked_until__gt=now).values_list("key", "blocked_until")
         return {key: until - now for key, until in rows}
+
+
+def _rate_states(keys: set[str]) -> dict[str, RateState]:
+    """Locked; by key, as everybody locks them."""
+    states = RateState.objects.select_for_update().filter(key__in=keys).order_by("key")
+    rows = {row.key: row for row in states}
+    if len(rows) < len(keys):
+        RateState.objects.bulk_create([RateState(key=key) for key in sorted(keys)], ignore_conflicts=True)
+        rows = {row.key: row for row in states.all()}
+    return rows
 
 
 limiter = DatabaseLimiter()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, models, transaction
 
 T = TypeVar("T")
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 _lock = threading.RLock()
 DRAIN_LOCK = 7_020_001
 
@@ -48,6 +52,47 @@ def persistently(work: Callable[[], T]) -> T:
     return work()
 
 
+class Together(Generic[Asked, Answer]):
+    """Work that the threads of this process do as one: who comes while a lot is under way goes with the next.
+
+    `work` is handed what waits, and answers each in its place. Nothing waits for company. Of a lot that fails each is
+    done alone, so that a bad one takes no other with it.
+    """
+
+    def __init__(self, work: Callable[[list[Asked]], list[Answer]], most: int = 64):
+        self._work, self._most = work, most
+        self._turn = threading.Lock()
+        self._waiting: deque[tuple[Asked, Future[Answer]]] = deque()
+
+    def __call__(self, asked: Asked) -> Answer:
+        """The answer to this one; raises what `work` raises for it alone."""
+        future: Future[Answer] = Future()
+        self._waiting.append((asked, future))
+        with self._turn:
+            while not future.done():
+                lot = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                try:
+                    self._do(lot)
+                finally:  # also when this thread is told to stop
+                    for _, each in lot:
+                        if not each.done():
+                            each.set_exception(RuntimeError("the thread that did this for others was stopped"))
+        return future.result()
+
+    def _do(self, lot: list[tuple[Asked, Future[Answer]]]) -> None:
+        try:
+            answers = self._work([asked for asked, _ in lot])
+        except Exception as error:
+            if len(lot) == 1:
+                lot[0][1].set_exception(error)
+                return
+            for one in lot:
+                self._do([one])
+            return
+        for (_, future), answer in zip(lot, answers, strict=True):
+            future.set_result(answer)
+
+
 def upsert(rows: Iterable[models.Model], fields: list[str]) -> None:
     """Write `fields` of existing rows in one statement (a tenth of what `bulk_update` costs).
 
@@ -55,5 +100,7 @@ def upsert(rows: Iterable[models.Model], fields: list[str]) -> None:
     """
     rows = sorted(rows, key=lambda row: row.pk)
     if rows:
-        manager: Any = type(rows[0])._default_manager
-        manager.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=fields, batch_size=500)
+        model = type(rows[0])
+        manager: Any = model._default_manager
+        key = [model._meta.pk.name] if model._meta.pk else []
+        manager.bulk_create(rows, update_conflicts=True, unique_fields=key, update_fields=fields, batch_size=500)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -98,6 +98,19 @@ def drain(limit: int = BATCH) -> int:
         if changed:
             calls_changed.send(sender=Call, calls=changed)
     return len(events)
+
+
+def refold(calls: Sequence[Call]) -> None:
+    """Fold calls anew from their stored events, and tell of all of them: what they rest on has changed (whose an
+    extension is, how an event is understood)."""
+    batch = _Batch()
+    for call in calls:
+        batch.facts[(call.connection_id, call.key)] = []
+    with hot_write():
+        lock_drain()
+        directory.refresh()
+        _fold(batch)
+        announce([call.pk for call in calls])
 
 
 def announce(call_ids: Iterable[int]) -> None:

@@ -254,9 +254,16 @@ def running(kind: str, folder: Path, **environment: str) -> Iterator[Stack]:
         stack.drop()
 
 
-def company(mango_url: str, bitrix_url: str, name: str = "Flowers", portal: str = "") -> dict[str, Any]:
-    """A company with three employees, a Mango and a Bitrix24, as `provision` reads it."""
-    prefix = portal or "demo"
+def company(
+    mango_url: str,
+    bitrix_url: str,
+    name: str = "Flowers",
+    *,
+    prefix: str = "demo",
+    api_key: str = "demo0vpbx0api0key0000000000000a1",
+) -> dict[str, Any]:
+    """A company with three employees, a Mango (the account `api_key`) and a Bitrix24 (its tokens begin with `prefix`),
+    as `provision` reads it."""
     return {
         "company": {"name": name, "time_zone": "Europe/Moscow", "region": "RU", "language": "ru"},
         "users": [{"email": f"owner@{name.lower()}.example", "role": "owner", "password": "demo-Passw0rd-1"}],
@@ -273,7 +280,7 @@ def company(mango_url: str, bitrix_url: str, name: str = "Flowers", portal: str 
                 "name": "Mango",
                 "credentials": {
                     "api_url": mango_url,
-                    "api_key": "demo0vpbx0api0key0000000000000a1",
+                    "api_key": api_key,
                     "api_salt": "demo0vpbx0api0salt000000000000b2",
                 },
                 "numbers": [
@@ -288,7 +295,7 @@ def company(mango_url: str, bitrix_url: str, name: str = "Flowers", portal: str 
                 "crm": "bitrix24",
                 "name": "Our portal",
                 "credentials": {
-                    "domain": f"{bitrix_url}/p/{portal}" if portal else bitrix_url,
+                    "domain": bitrix_url,
                     "client_id": "local.0000000000000000.00000001",
                     "client_secret": "demo-client-secret",
                     "oauth_url": bitrix_url,

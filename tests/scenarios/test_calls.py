@@ -224,7 +224,8 @@ def test_an_expired_token_is_renewed_on_the_way(scene: World) -> None:
     assert played.card.finish is not None
     assert played.card.finish.user_id == ANNA
     assert _credential(scene) != before  # the new tokens are stored
-    assert played.hits <= 2 + 2, played.asked  # the refused request, and the question whether the portal has moved
+    assert played.asked["oauth.token"] == 1
+    assert played.hits <= 2 + 3, played.asked  # the refused request, has the portal moved, the new token
 
 
 def test_a_renamed_portal_is_followed(scene: World) -> None:
