@@ -46,6 +46,7 @@ class EmployeeForm(forms.ModelForm):
     class Meta:
         model = Employee
         fields = ["name", "email", "user"]
+        labels = {"name": gettext_lazy("Full name")}
 
     field_order = ["name", "email", "extensions", "phone_list", "user"]
 
@@ -150,7 +151,7 @@ def employee_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 class MemberForm(forms.Form):
     email = forms.EmailField(label=gettext_lazy("E-mail"))
-    name = forms.CharField(label=gettext_lazy("Name"), required=False, max_length=150)
+    name = forms.CharField(label=gettext_lazy("Full name"), required=False, max_length=150)
     role = forms.ChoiceField(label=gettext_lazy("Role"), choices=())
 
     def __init__(self, actor: Membership, *args: Any, **kwargs: Any):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from employees.models import Company, Employee, Extension
 from telephony import inbox
@@ -31,20 +32,20 @@ def waiting(company: Company, number: str = "") -> QuerySet[CallSync]:
     rows = CallSync.objects.filter(integration__company=company, state=CallSync.State.WAITING, reason=UNKNOWN)
     if not number:
         return rows
-    with_it = Call.objects.filter(company=company, participants__extension=number).values("pk")
-    return rows.filter(Q(call__in=with_it) | Q(call__extension=number))
+    named = rows.values_list("pk", "details").iterator()
+    return rows.filter(pk__in=[pk for pk, details in named if number in details.get("extensions", ())])
 
 
 def undecided(company: Company) -> list[Extension]:
     """Extensions that need somebody: unknown ones, and decided ones that calls still wait for. `waits`: how many."""
-    per_number = (
-        waiting(company).values("call__participants__extension").annotate(waits=Count("call", distinct=True)).order_by()
-    )
-    counts = {row["call__participants__extension"]: row["waits"] for row in per_number}
+    calls: defaultdict[str, set[int]] = defaultdict(set)
+    for call_id, details in waiting(company).values_list("call_id", "details").iterator():
+        for number in details.get("extensions", ()):
+            calls[number].add(call_id)
     rows = Extension.objects.filter(company=company).select_related("employee")
     found = []
-    for row in rows.filter(Q(handling=Handling.UNKNOWN) | Q(number__in=[number for number in counts if number])):
-        row.waits = counts.get(row.number, 0)  # type: ignore[attr-defined]
+    for row in rows.filter(Q(handling=Handling.UNKNOWN) | Q(number__in=list(calls))):
+        row.waits = len(calls[row.number])  # type: ignore[attr-defined]
         found.append(row)
     return found
 

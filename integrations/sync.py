@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterable
+from collections import defaultdict
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from outbound.http import Http
 from outbound.limits import Limit, Limiter
 from telephony import exchanges
 from telephony.exchanges import DatabaseLimiter
-from telephony.hot import Together, hot_write, persistently, upsert
+from telephony.hot import Constant, Together, hot_write, persistently, upsert
 from telephony.models import Exchange
 
 from . import credentials, directory
@@ -44,6 +44,9 @@ DEADLINE = 60.0
 LONGEST_PAUSE = 3600.0
 LONGEST_LANE_PAUSE = 60.0
 HISTORY = 50
+PER_ACCOUNT = 40
+"""Rows of an account that are looked at for one batch."""
+AT_A_LOOK = 2000
 WORKED = [
     "noted",
     "progress",
@@ -106,7 +109,7 @@ def due(now: datetime | None = None) -> QuerySet[CallSync]:
     return CallSync.objects.filter(
         Q(not_before=None) | Q(not_before__lte=now),
         Q(lease_until=None) | Q(lease_until__lt=now),
-        state=CallSync.State.WANTED,
+        state=Constant(CallSync.State.WANTED),
         parked=False,
         wanted__gt=F("noted"),
     )
@@ -130,17 +133,34 @@ _PAUSED = (Credential.State.REFUSED, Credential.State.DISCONNECTED)
 def _claim_all(sync_ids: list[int]) -> list[Claim | Idle]:
     """For the account of each row its lane, a token of its limiter and its most urgent rows, all in one commit."""
     installation.refresh()
+    now = timezone.now()
     rows = CallSync.objects.filter(pk__in=sync_ids).values_list("id", "credential_id", "credential__account_digest")
     named = {credential: digest or f"credential-{credential}" for _, credential, digest in rows}
     asked = {sync_id: credential for sync_id, credential, _ in rows}
-    with hot_write():
-        answers = _claim_accounts(named, timezone.now())
+    urgent = _most_urgent(list(named), now)
+    answers = _next_due([credential_id for credential_id in named if credential_id not in urgent], now)
+    if urgent:
+        with hot_write():
+            answers |= _claim_accounts({each: named[each] for each in urgent}, urgent, now)
     # Who asks for an account that another one asked for in the same lot has come too late.
     return [answers.pop(asked[sync_id], Idle()) if sync_id in asked else Idle() for sync_id in sync_ids]
 
 
-def _claim_accounts(named: dict[int, str], now: datetime) -> dict[int, Claim | Idle]:
-    """By id of the credential; `named` are the names of their accounts."""
+def _most_urgent(credential_ids: list[int], now: datetime) -> dict[int, list[int]]:
+    """Ids of the most urgent rows of each account that has any that are due."""
+    rows = due(now).order_by("priority", "due_at", "id").values_list("credential_id", "id")
+    found = list(rows.filter(credential__in=credential_ids)[:AT_A_LOOK])
+    if len(found) == AT_A_LOOK:  # one account's backlog must not hide what the others have to do
+        found = [row for each in credential_ids for row in rows.filter(credential=each)[:PER_ACCOUNT]]
+    urgent: dict[int, list[int]] = defaultdict(list)
+    for credential_id, row_id in found:
+        if len(urgent[credential_id]) < PER_ACCOUNT:
+            urgent[credential_id].append(row_id)
+    return urgent
+
+
+def _claim_accounts(named: dict[int, str], urgent: dict[int, list[int]], now: datetime) -> dict[int, Claim | Idle]:
+    """By id of the credential. `named`: the names of the accounts; `urgent`: ids of their rows."""
     lanes = _lanes(set(named.values()))
     answers: dict[int, Claim | Idle] = {}
     free: dict[str, int] = {}
@@ -151,17 +171,14 @@ def _claim_accounts(named: dict[int, str], now: datetime) -> dict[int, Claim | I
             answers[credential_id] = Idle((lane.open_at - now).total_seconds())
         elif not (lane.lease_until and lane.lease_until > now):
             free.setdefault(account, credential_id)
-    ready = Credential.objects.in_bulk(free.values())
-    chosen = _choose([each for each in ready.values() if each.state not in _PAUSED], now)
-    upsert([row for choice in chosen.values() for row in choice.settled], WORKED)
-    answers |= _next_due([credential_id for credential_id, choice in chosen.items() if not choice.works], now)
-    busy = {credential_id: choice for credential_id, choice in chosen.items() if choice.works}
+    ready = Credential.objects.exclude(state__in=_PAUSED).in_bulk(free.values())
+    choices = _choose(list(ready.values()), urgent, now)
+    upsert([row for choice in choices.values() for row in choice.settled], WORKED)
+    busy = {credential_id: choice for credential_id, choice in choices.items() if choice.works}
     limits = [ready[credential_id].adapter.limits(ready[credential_id].values) for credential_id in busy]
     for (credential_id, choice), wait in zip(busy.items(), DatabaseLimiter.take_each(limits), strict=True):
-        account = named[credential_id]
-        answers[credential_id] = (
-            Idle(wait) if wait else _leased(ready[credential_id], lanes[account], choice, now + LEASE)
-        )
+        lane = lanes[named[credential_id]]
+        answers[credential_id] = Idle(wait) if wait else _leased(ready[credential_id], lane, choice, now + LEASE)
     claims = [answer for answer in answers.values() if isinstance(answer, Claim)]
     upsert([row for claim in claims for row, _, _ in claim.works], CLAIMED)
     upsert([lanes[claim.account] for claim in claims], ["lease", "lease_until"])
@@ -194,37 +211,25 @@ class _Choice:
     looking: bool = False
 
 
-def _choose(accounts: list[Credential], now: datetime) -> dict[int, _Choice]:
-    """The batch of each account: rows of unknown fate that must be looked for come first and alone."""
-    due_rows: dict[int, list[CallSync]] = {credential.pk: [] for credential in accounts}
-    for row in _due_rows(accounts, now):
-        due_rows[row.credential_id].append(row)
-    return {credential.pk: _choice(due_rows[credential.pk], credential.adapter.batch_size) for credential in accounts}
-
-
-def _due_rows(accounts: list[Credential], now: datetime) -> Iterable[CallSync]:
-    """The most urgent rows of each account, at most four batches of each, with all that planning needs."""
-    order = ("priority", "due_at", "id")
+def _choose(accounts: list[Credential], urgent: dict[int, list[int]], now: datetime) -> dict[int, _Choice]:
+    """The batch of each account."""
+    ids = [row_id for credential in accounts for row_id in urgent[credential.pk]]
     rows = (
         due(now)
-        .select_related("call__dialled_by")
-        .prefetch_related("call__participants", "call__recordings")
-        .order_by(*order)
+        .filter(pk__in=ids)
+        .select_related("call")
+        .prefetch_related("call__dialled_by", "call__participants", "call__recordings")
+        .order_by("priority", "due_at", "id")
         .select_for_update(skip_locked=True, of=("self",))
     )
-    most = {credential.pk: credential.adapter.batch_size * 4 for credential in accounts}
-    enough = max(most.values(), default=0)
-    found = list(rows.filter(credential__in=accounts)[:enough]) if accounts else []
-    if len(accounts) < 2 or len(found) < enough:
-        return found
-    # One account's backlog must not hide what the others have to do.
-    ids = [
-        pk for each in most for pk in due(now).filter(credential=each).order_by(*order).values_list("id")[: most[each]]
-    ]
-    return rows.filter(pk__in=[pk for (pk,) in ids])
+    of_account: dict[int, list[CallSync]] = {credential.pk: [] for credential in accounts}
+    for row in rows if ids else ():
+        of_account[row.credential_id].append(row)
+    return {credential.pk: _choice(of_account[credential.pk], credential.adapter.batch_size) for credential in accounts}
 
 
 def _choice(rows: list[CallSync], size: int) -> _Choice:
+    """Rows of unknown fate that must be looked for come first and alone."""
     to_do: list[tuple[CallSync, Wanting, Work]] = []
     to_look: list[tuple[CallSync, Wanting, Work]] = []
     settled: list[CallSync] = []
@@ -262,7 +267,7 @@ def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idl
     if credential_ids:
         waiting = CallSync.objects.filter(
             credential__in=credential_ids,
-            state=CallSync.State.WANTED,
+            state=Constant(CallSync.State.WANTED),
             parked=False,
             wanted__gt=F("noted"),
             not_before__gt=now,

@@ -93,6 +93,15 @@ class Together(Generic[Asked, Answer]):
             future.set_result(answer)
 
 
+class Constant(models.Value):
+    """A constant of ours that stands in the SQL itself: SQLite uses a partial index only where it can read its
+    condition, and a parameter hides it."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """No text from outside may come here."""
+        return (str(int(self.value)) if isinstance(self.value, int) else f"'{self.value}'"), ()
+
+
 def upsert(rows: Iterable[models.Model], fields: list[str]) -> None:
     """Write `fields` of existing rows in one statement (a tenth of what `bulk_update` costs).
 

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice, zip_longest
 
 import structlog
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from employees import installation, phones
@@ -20,7 +21,7 @@ from employees.models import Extension
 from . import directory
 from .directory import Known, Short
 from .fold import CallState, FoldedCall, fold
-from .hot import hot_write, lock_drain, upsert
+from .hot import Constant, hot_write, lock_drain, upsert
 from .models import Call, CallAlias, Command, Connection, InboxEvent, Participant, Recording
 from .providers.base import (
     Alias,
@@ -85,7 +86,7 @@ class _Batch:
 
 
 def drain(limit: int = BATCH) -> int:
-    """Fold what waits in the inbox, up to `limit` events; returns how many were taken."""
+    """Fold what waits in the inbox, up to `limit` events; returns how many were taken (fewer: no more waited)."""
     with hot_write():
         lock_drain()
         directory.refresh()
@@ -127,18 +128,20 @@ def announce(call_ids: Iterable[int]) -> None:
         calls_changed.send(sender=Call, calls=calls)
 
 
+def waiting_events() -> QuerySet[InboxEvent]:
+    return InboxEvent.objects.filter(state=Constant(InboxEvent.State.NEW))
+
+
 def _take(limit: int) -> list[InboxEvent]:
-    """New events, oldest first; when more wait than fit, every connection gets its share."""
-    new = InboxEvent.objects.filter(state=InboxEvent.State.NEW).order_by("id")
-    events = list(new[:limit])
+    """New events, each connection's in the order in which they came; when more wait than fit, by turns."""
+    events = list(waiting_events().order_by("connection_id", "id")[:limit])  # the order of the index
     if len(events) < limit:
         return events
     waiting: dict[int, list[int]] = defaultdict(list)
-    for event_id, connection_id in new.values_list("id", "connection_id")[: 8 * limit]:
+    for event_id, connection_id in waiting_events().order_by("id").values_list("id", "connection_id")[: 8 * limit]:
         waiting[connection_id].append(event_id)
-    share = max(1, limit // len(waiting))
-    chosen = [event_id for ids in waiting.values() for event_id in ids[:share]][:limit]
-    return list(new.filter(id__in=chosen))
+    by_turns = (event_id for turn in zip_longest(*waiting.values()) for event_id in turn if event_id)
+    return list(waiting_events().filter(id__in=list(islice(by_turns, limit))).order_by("id"))
 
 
 def _read(events: list[InboxEvent]) -> _Batch:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import structlog
 from django.db import close_old_connections
 
-from . import directory, inbox
+from . import inbox
 from .models import InboxEvent
 
 log = structlog.get_logger(__name__)
@@ -113,10 +113,7 @@ class Pipeline:
 
     def _drain_all(self) -> None:
         started = time.monotonic()
-        if not InboxEvent.objects.filter(state=InboxEvent.State.NEW).exists():
-            directory.refresh()
-            return
-        while inbox.drain():
+        while inbox.drain() == inbox.BATCH:
             self.oldest_wait = time.monotonic() - started
 
 

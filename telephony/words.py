@@ -27,7 +27,7 @@ DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING}
 KINDS: dict[str, Any] = {"routing": gettext_lazy("Forwarding"), "tracking": gettext_lazy("Call tracking")}
 
 COMMANDS: dict[str, Any] = {
-    "dial": gettext_lazy("Call"),
+    "dial": gettext_lazy("Dialling"),
     "hangup": gettext_lazy("Hang up"),
     "transfer": gettext_lazy("Transfer"),
     "route": gettext_lazy("Forward"),

@@ -25,6 +25,7 @@ from psycopg.rows import dict_row
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+QUEUES = ("default", "sync", "recordings")
 
 
 def free_port() -> int:
@@ -120,7 +121,7 @@ class Stack:
         if self.kind == "embedded":
             return web
         return web | {
-            "worker": ["rundramatiq", "--processes", "1", "--threads", "8", "--queues", "default", "sync", "recordings"],
+            "worker": ["rundramatiq", "--processes", "1", "--threads", "8", "--queues", *QUEUES],
             "schedule": ["schedule"],
         }
 
@@ -219,7 +220,8 @@ class Stack:
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """Look into its database from outside (`%s` for values; JSON comes parsed)."""
         if self.kind == "embedded":
-            with closing(sqlite3.connect(f"{self.folder}/callbridge.sqlite3", timeout=30, isolation_level=None)) as base:
+            file = f"{self.folder}/callbridge.sqlite3"
+            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as base:
                 base.row_factory = sqlite3.Row
                 return [
                     {name: _from_sqlite(row[name]) for name in row.keys()}  # noqa: SIM118

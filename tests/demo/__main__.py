@@ -1,6 +1,6 @@
 """`python -m tests.demo [--fresh]`: starts everything, says where to look, and watches over it until Ctrl-C.
 
-Its data lie in `var/demo`, or in the folder that DEMO_DIR names.
+Its data lie in `var/demo`, or in the folder that DEMO_DIR names: then it takes any ports, so that several get on.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ DATA = Path(os.environ.get("DEMO_DIR", ROOT / "var" / "demo")).resolve()
 COMPANY = Path(__file__).with_name("company.yaml")
 HOST = "127.0.0.1"
 PORTS = {"server": 8000, "mango": 9201, "bitrix24": 9101}
+ANY_PORTS = dict.fromkeys(PORTS, 0)
 SECONDS = 60
 LOG_LINES = 15
 
 
 class Demo:
     def __init__(self) -> None:
-        self.urls = {name: f"http://{HOST}:{port}" for name, port in free_ports(PORTS).items()}
+        self.urls = {
+            name: f"http://{HOST}:{port}"
+            for name, port in free_ports(ANY_PORTS if "DEMO_DIR" in os.environ else PORTS).items()
+        }
         self.children = Children(ROOT, DATA, environment(self.urls["server"]))
 
     def run(self) -> NoReturn:

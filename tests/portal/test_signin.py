@@ -1,0 +1,73 @@
+"""Signing in: where it leads, and what happens to those who guess."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from employees import signin
+from tests import factories as make
+
+WRONG = {"email": "anna@example.com", "password": "guess"}
+RIGHT = {"email": "Anna@example.com", "password": make.PASSWORD}
+
+
+@pytest.fixture
+def anna(db: None) -> None:
+    make.MembershipFactory(user__email="anna@example.com")
+
+
+def test_the_portal_opens(anna: None) -> None:
+    client = Client()
+    assert client.get("/").headers["Location"] == "/login/?next=/"
+    assert client.post("/login/", {**RIGHT, "next": "/calls/"}).headers["Location"] == "/calls/"
+    assert client.get("/").status_code == 200
+    assert client.post("/logout/").headers["Location"] == "/login/"
+    assert client.get("/").status_code == 302
+
+
+def test_nobody_is_sent_elsewhere(anna: None) -> None:
+    response = Client().post("/login/", {**RIGHT, "next": "https://evil.example/"})
+    assert response.headers["Location"] == "/"
+
+
+def test_staff_without_a_company_goes_to_support(db: None) -> None:
+    make.UserFactory(email="anna@example.com", is_staff=True)
+    client = Client()
+    assert client.post("/login/", RIGHT).headers["Location"] == "/support/"
+    assert client.get("/support/").status_code == 200
+
+
+def test_somebody_without_a_company_is_told_so(db: None) -> None:
+    make.UserFactory(email="anna@example.com")
+    client = Client()
+    response = client.post("/login/", RIGHT, follow=True, headers={"accept-language": "en"})
+    assert response.status_code == 200
+    assert "not open to you" in response.content.decode()
+
+
+def test_guessing_ends(anna: None) -> None:
+    client = Client(headers={"accept-language": "en"})
+    for _ in range(signin.FAILURES):
+        assert client.post("/login/", WRONG).status_code == 200
+    response = client.post("/login/", RIGHT)
+    assert response.status_code == 429
+    assert "Too many failed attempts" in response.content.decode()
+    assert "_auth_user_id" not in client.session
+
+
+def test_others_are_not_locked_out_with_the_one_who_guesses(anna: None) -> None:
+    for _ in range(signin.FAILURES):
+        Client().post("/login/", WRONG)
+    assert Client(REMOTE_ADDR="192.0.2.7").post("/login/", RIGHT).status_code == 302
+
+
+def test_success_forgets_failures(anna: None) -> None:
+    for _ in range(signin.FAILURES - 1):
+        Client().post("/login/", WRONG)
+    assert Client().post("/login/", RIGHT).status_code == 302
+    assert Client().post("/login/", WRONG).status_code == 200
+
+
+def test_signing_in_is_protected_against_forgery(anna: None) -> None:
+    assert Client(enforce_csrf_checks=True).post("/login/", RIGHT).status_code == 403
