@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice, zip_longest
 
 import structlog
+from django.db import OperationalError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -87,17 +88,45 @@ class _Batch:
 
 def drain(limit: int = BATCH) -> int:
     """Fold what waits in the inbox, up to `limit` events; returns how many were taken (fewer: no more waited)."""
-    with hot_write():
-        lock_drain()
-        directory.refresh()
-        events = _take(limit)
-        if not events:
-            return 0
-        batch = _read(events)
-        changed = _fold(batch)
-        upsert(events, ["call", "state", "error"])
-        if changed:
-            calls_changed.send(sender=Call, calls=changed)
+    try:
+        with hot_write():
+            lock_drain()
+            directory.refresh()
+            events = _take(limit)
+            _process(events)
+    except OperationalError:
+        raise
+    except Exception:
+        log.exception("a batch of events cannot be folded, going one by one")
+        return _drain_singly(limit)
+    return len(events)
+
+
+def _process(events: list[InboxEvent]) -> None:
+    if not events:
+        return
+    batch = _read(events)
+    changed = _fold(batch)
+    upsert(events, ["call", "state", "error"])
+    if changed:
+        calls_changed.send(sender=Call, calls=changed)
+
+
+def _drain_singly(limit: int) -> int:
+    """An event that cannot be folded is put aside with the reason: it must not hold up those of others."""
+    events = _take(limit)
+    for event in events:
+        try:
+            with hot_write():
+                lock_drain()
+                _process(list(waiting_events().filter(pk=event.pk)))
+        except OperationalError:
+            raise
+        except Exception as error:
+            log.exception("event cannot be folded", inbox_event=event.pk)
+            words = f"{type(error).__name__}: {error}".replace("\0", "")
+            with hot_write():
+                InboxEvent.objects.filter(pk=event.pk).update(state=InboxEvent.State.FAILED, error=words)
     return len(events)
 
 
@@ -140,6 +169,11 @@ def _take(limit: int) -> list[InboxEvent]:
     waiting: dict[int, list[int]] = defaultdict(list)
     for event_id, connection_id in waiting_events().order_by("id").values_list("id", "connection_id")[: 8 * limit]:
         waiting[connection_id].append(event_id)
+    # Whom a flood has pushed out of that window: his first events, however far behind it.
+    crowd = waiting_events().exclude(connection_id__in=list(waiting)).order_by("connection_id")
+    for connection_id in crowd.values_list("connection_id", flat=True).distinct()[:limit]:
+        his = waiting_events().filter(connection_id=connection_id).order_by("id").values_list("id", flat=True)
+        waiting[connection_id] = list(his[:8])
     by_turns = (event_id for turn in zip_longest(*waiting.values()) for event_id in turn if event_id)
     return list(waiting_events().filter(id__in=list(islice(by_turns, limit))).order_by("id"))
 

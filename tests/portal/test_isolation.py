@@ -123,7 +123,7 @@ def test_choices_of_others_are_not_taken(mine: World, theirs: World, owner: Clie
 
 
 def test_a_number_of_another_company_cannot_be_written_into(mine: World, theirs: World, owner: Client) -> None:
-    response = owner.post(
+    owner.post(
         reverse("portal:connection_numbers", args=[mine.connection.uuid]),
         {
             "form-TOTAL_FORMS": "1",
@@ -132,7 +132,6 @@ def test_a_number_of_another_company_cannot_be_written_into(mine: World, theirs:
             "form-0-line_name": "stolen",
         },
     )
-    assert response.status_code == 200
     theirs.number.refresh_from_db()
     assert theirs.number.line_name == "theirs line"
 
