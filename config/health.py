@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Callable
 
 import dramatiq
@@ -13,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.utils import timezone
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from employees import installation
 from integrations import sync
@@ -75,7 +77,16 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text. From elsewhere than this machine only with `METRICS_TOKEN`."""
     if not _may_read(request):
         return HttpResponseForbidden("set METRICS_TOKEN and send it as a bearer token")
-    return HttpResponse(generate_latest(REGISTRY) + generate_latest(_gauges()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(_counters()) + generate_latest(_gauges()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _counters() -> CollectorRegistry:
+    """This process's own, or with `PROMETHEUS_MULTIPROC_DIR` those of all processes of this machine."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 def _may_read(request: HttpRequest) -> bool:

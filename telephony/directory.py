@@ -62,6 +62,13 @@ def refresh() -> None:
             _memory = _Memory(version=installation.seen)
 
 
+def forget() -> None:
+    """Drop everything: a transaction whose rows are remembered here was rolled back."""
+    global _memory
+    with _lock:
+        _memory = _Memory()
+
+
 def peek(provider: str, token: str) -> Known | None:
     """The connection behind an address, if it is remembered: no database."""
     return _memory.by_token.get((provider, token))

@@ -95,8 +95,10 @@ def drain(limit: int = BATCH) -> int:
             events = _take(limit)
             _process(events)
     except OperationalError:
+        directory.forget()
         raise
     except Exception:
+        directory.forget()
         log.exception("a batch of events cannot be folded, going one by one")
         return _drain_singly(limit)
     return len(events)
@@ -121,8 +123,10 @@ def _drain_singly(limit: int) -> int:
                 lock_drain()
                 _process(list(waiting_events().filter(pk=event.pk)))
         except OperationalError:
+            directory.forget()
             raise
         except Exception as error:
+            directory.forget()
             log.exception("event cannot be folded", inbox_event=event.pk)
             words = f"{type(error).__name__}: {error}".replace("\0", "")
             with hot_write():

@@ -20,6 +20,8 @@ from .fold import CallState
 from .models import DIRECTIONS, OUTCOMES, Call, Connection, Recording, VirtualNumber
 
 PAGE = 50
+WHOLE = 10
+"""Fewer digits are looked for as a part of a number."""
 LIVE = timedelta(days=1)
 """Calls that are not over are looked for among those that began within this time."""
 PERIODS = [
@@ -112,9 +114,9 @@ def search(company: Company, text: str) -> Q:
     """Calls with a number in any spelling, with an extension, or with a client of this name."""
     text = text.strip()
     number = phones.normalise(text, company.region)
-    if phones.is_phone(number):
-        return Q(client_phone=number) | Q(virtual_number=number)
     digits = "".join(letter for letter in text if letter.isdigit())
+    if phones.is_phone(number) and len(digits) >= WHOLE:
+        return Q(client_phone=number) | Q(virtual_number=number)
     if digits and not any(letter.isalpha() for letter in text):
         return Q(client_phone__contains=digits) | Q(extension=digits) | Q(participants__extension=digits)
     # SQLite compares capitals of Latin letters alone, so the usual spellings are tried.

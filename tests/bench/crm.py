@@ -46,6 +46,10 @@ class Crm:
             self._process.terminate()
             self._process.wait(15)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
     def _ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/_emulator/violations", timeout=2).ok

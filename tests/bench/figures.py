@@ -16,6 +16,7 @@ from .product import Product, soon
 Figures = dict[str, Any]
 P99_LIMIT = 1.0
 DRAIN_SECONDS = 12.0
+DISTURBED = 0.15
 
 
 def percentiles(seconds: Sequence[float]) -> Figures:
@@ -54,6 +55,8 @@ class Run:
     drained_in: float
     busy: float
     milliseconds_per_event: float
+    others: float
+    """Cores that were busy with something else: more than a little makes the figures worthless."""
     memory: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -62,23 +65,30 @@ class Run:
         return fine and self.crm["p99"] is not None and self.crm["p99"] < P99_LIMIT * 1000
 
 
-def load(product: Product, rate: float, seconds: float) -> Run:
-    """Random calls over all companies, `rate` events a second."""
+def load(product: Product, rate: float, seconds: float, tries: int = 3) -> Run:
+    """Random calls over all companies, `rate` events a second; once more where the machine was busy with others."""
+    runs = []
+    while len(runs) < tries and not (runs and runs[-1].others < DISTURBED):
+        runs.append(_load(product, rate, seconds))
+    return min(runs, key=lambda run: run.others)
+
+
+def _load(product: Product, rate: float, seconds: float) -> Run:
     product.fill_buckets()
     made = list(calls.poisson(product.accounts, rate, seconds, soon(0.5 + rate * seconds * 60e-6)))
     shots = [shot for call in made for shot in call.shots]
     pids = product.pids() + (machine.server_processes() if product.kind == "production" else [])
-    before, begun = machine.processor_seconds(pids), time.time()
-    product.fire(shots)
-    drained = product.crm.wait_finished(len(made), DRAIN_SECONDS)
-    took = time.time() - max(begun, shots[0].due) if shots else 0.0
+    before = machine.processor_seconds(pids)
+    with machine.Watch([*pids, product.crm.pid]) as watch:
+        product.fire(shots)
+        drained = product.crm.wait_finished(len(made), DRAIN_SECONDS)
     used = machine.processor_seconds(pids) - before
     memory = product.memory()
     run = _told(rate, made, shots, product.crm.written())
     run.violations = [violation["what"] for violation in product.crm.violations()]
     run.hits = product.crm.hits()
     run.hits_per_call = round(run.hits / max(1, len(made)), 2)
-    run.drained_in, run.busy = round(drained, 2), round(used / max(took, 0.1), 2)
+    run.drained_in, run.busy, run.others = round(drained, 2), round(used / watch.seconds, 2), round(watch.others, 2)
     run.milliseconds_per_event = round(used / max(1, len(shots)) * 1000, 2)
     run.memory = asdict(memory)
     return run
@@ -106,6 +116,7 @@ def _told(rate: float, made: list[Call], shots: list[Shot], written: dict[tuple[
         drained_in=0.0,
         busy=0.0,
         milliseconds_per_event=0.0,
+        others=0.0,
     )
 
 
@@ -144,7 +155,8 @@ def _brief(run: Run) -> str:
     return (
         f"(answer {run.answer['p50']}/{run.answer['p99']} ms, CRM {run.crm['p50']}/{run.crm['p99']} ms, "
         f"refused {run.refused}, lost {run.lost}, doubled {run.doubled}, {run.hits_per_call} hits a call, "
-        f"core {run.busy:.0%}, {run.milliseconds_per_event} ms an event, violations {run.violations[:3]})"
+        f"core {run.busy:.0%}, {run.milliseconds_per_event} ms an event, others {run.others:.0%}, "
+        f"violations {run.violations[:3]})"
     )
 
 

@@ -99,6 +99,29 @@ def processor_seconds(pids: list[int]) -> float:
     return ticks / _TICK
 
 
+class Watch:
+    """What the machine does meanwhile: `others` is how many cores were busy with what is not ours."""
+
+    def __init__(self, ours: list[int]):
+        self._ours = [os.getpid(), *ours]
+
+    def __enter__(self) -> Watch:
+        self._begun = time.monotonic()
+        self._busy, self._used = _busy_seconds(), processor_seconds(self._ours)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.monotonic() - self._begun
+        busy, used = _busy_seconds() - self._busy, processor_seconds(self._ours) - self._used
+        self.others = max(0.0, busy - used) / self.seconds
+
+
+def _busy_seconds() -> float:
+    """Of both cores, with what the hypervisor took."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, _lines("/proc/stat")[0].split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
 # --- Servers of our own -----------------------------------------------------------------------------------------------
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from employees.models import Company, Role
-from telephony.models import Recording
 from tests import factories as make
 
 World = SimpleNamespace
@@ -75,6 +75,12 @@ def owner(mine: World, signed_in: Callable[..., Client]) -> Client:
 
 
 @pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """The real hasher takes its time on purpose."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
 def silent_vendors(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test of pages speaks to a vendor."""
     from outbound.errors import Temporary
@@ -84,8 +90,3 @@ def silent_vendors(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Temporary("no vendor in this test")
 
     monkeypatch.setattr(Http, "request", refuse)
-
-
-def stored(recording: Recording) -> bytes:
-    with recording.file.open("rb") as file:
-        return file.read()

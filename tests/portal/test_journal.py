@@ -107,6 +107,7 @@ def test_what_a_page_costs_does_not_grow(mine: World, signed_in: Callable[..., C
         assert not [query for query in captured if "COUNT(" in query["sql"].upper()]
         return len(captured)
 
+    make.CallFactory(connection=mine.connection, state="ringing", employee=mine.employee)
     queries()
     few = queries()
     for n in range(20):

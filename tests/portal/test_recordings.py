@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.files.storage import FileSystemStorage
 from django.test import Client
 from django.urls import reverse
 
@@ -113,9 +114,7 @@ def test_from_s3_only_the_range_travels(mine: World, monkeypatch: pytest.MonkeyP
             asked.append(Range)
             return {"Body": SimpleNamespace(iter_chunks=lambda size: [b"abc"])}
 
-    monkeypatch.setattr(
-        type(mine.recording.file.storage), "open", lambda self, name, mode: SimpleNamespace(obj=Object())
-    )
+    monkeypatch.setattr(FileSystemStorage, "open", lambda self, name, mode: SimpleNamespace(obj=Object()))
     response = Client().get(path_of(recordings.link(mine.recording)), headers={"Range": "bytes=5-7"})
     assert read(response) == b"abc"
     assert asked == ["bytes=5-7"]

@@ -1,0 +1,273 @@
+"""The door for PBXs, as the ASGI app that it is: who gets in, what is answered, and that an answer means "on disk"."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from telephony import directory, inbox, pipeline, webhooks
+from telephony.models import Connection, InboxEvent, WebhookAddress
+from telephony.pipeline import Pipeline
+from telephony.webhooks import WebhookDoor
+from tests.emulators.mango import wire
+from tests.factories import ConnectionFactory
+from tests.stack import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SAID = {"entry_id": "E1", "call_id": "L1", "timestamp": 1772434800, "seq": 1, "call_state": "Appeared"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Client:
+    """Knocks at the door as a server does."""
+
+    def __init__(self, door: WebhookDoor):
+        self.door = door
+
+    def post(self, path: str, body: bytes, parts: int = 1) -> Answer:
+        return asyncio.run(self._post(path, body, parts))
+
+    async def _post(self, path: str, body: bytes, parts: int) -> Answer:
+        size = -(-len(body) // parts) or 1
+        pieces = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+        messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        messages[-1]["more_body"] = False
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"content-type", wire.FORM.encode()), (b"cookie", b"session=secret")]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+        await self.door(scope | {"client": ("192.0.2.1", 1)}, receive, send)
+        named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return Answer(sent[0]["status"], named, b"".join(message["body"] for message in sent[1:]))
+
+
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """What stands behind the door."""
+    await send({"type": "http.response.start", "status": 299, "headers": []})
+    await send({"type": "http.response.body", "body": b"a page"})
+
+
+@pytest.fixture
+def line() -> Pipeline:
+    return Pipeline()
+
+
+@pytest.fixture
+def client(line: Pipeline) -> Iterator[Client]:
+    line._writer.start()
+    yield Client(WebhookDoor(pages, line))
+    line._writer.stop()
+    line._writer.join(10)
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return ConnectionFactory.create()
+
+
+def body_of(connection: Connection, said: Any = SAID, salt: str = "") -> bytes:
+    secrets = connection.credentials
+    return wire.form_body(secrets["api_key"], salt or secrets["api_salt"], wire.dumps(said))
+
+
+def path_of(connection: Connection, rest: str = "events/call", token: str = "") -> str:
+    return f"/hooks/{connection.provider}/{token or connection.address.token}/{rest}"
+
+
+def stored() -> int:
+    return InboxEvent.objects.count()
+
+
+# --- Who gets in
+
+
+def test_what_is_answered_200_is_on_disk_as_it_came(client: Client, connection: Connection):
+    body = body_of(connection)
+    answer = client.post(path_of(connection), body, parts=3)
+    assert answer.status == 200
+    event = InboxEvent.objects.get()
+    assert (event.connection, event.path, bytes(event.body)) == (connection, "events/call", body)
+    assert event.headers == {"content-type": wire.FORM}
+    assert event.remote == "192.0.2.1"
+
+
+@pytest.mark.parametrize("token", ["nobody", "../admin", "%00"])
+def test_a_strange_address_is_not_found(client: Client, connection: Connection, token: str):
+    for _ in range(2):
+        assert client.post(path_of(connection, token=token), body_of(connection)).status == 404
+    assert stored() == 0
+
+
+def test_an_address_belongs_to_its_provider(client: Client, connection: Connection):
+    path = path_of(connection).replace(connection.provider, "nosuchpbx")
+    assert client.post(path, body_of(connection)).status == 299  # not the door's
+
+
+def test_what_is_no_pbx_goes_to_the_pages(client: Client):
+    assert client.post("/login/", b"").status == 299
+
+
+def test_a_wrong_signature_is_refused(client: Client, connection: Connection):
+    client.post(path_of(connection), body_of(connection))
+    for body in (body_of(connection, salt="wrong"), body_of(ConnectionFactory.create())):
+        answer = client.post(path_of(connection), body)
+        assert answer.status == 401
+        assert json.loads(answer.body)["error"]
+    assert stored() == 1
+
+
+def test_a_body_that_is_no_form_is_refused(client: Client, connection: Connection):
+    assert client.post(path_of(connection), b"\xff\x00").status == 400
+    assert stored() == 0
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: Client, connection: Connection):
+    assert client.post(path_of(connection), b"x" * (webhooks.MAX_BODY + 1), parts=5).status == 413
+    assert stored() == 0
+
+
+def test_a_connection_that_is_switched_off_says_so(client: Client, connection: Connection):
+    path, body = path_of(connection), body_of(connection)
+    assert client.post(path, body).status == 200
+    connection.active = False
+    connection.save()
+    directory.refresh()
+    assert client.post(path, body).status == 410
+    assert stored() == 1
+
+
+def test_the_shared_path_finds_the_account_and_proves_it(client: Client, connection: Connection):
+    (shared,) = connection.protocol.shared_paths
+    other = ConnectionFactory.create()
+    for each in (connection, other):
+        assert client.post(f"/{shared}/events/call", body_of(each)).status == 200
+    assert [event.connection for event in InboxEvent.objects.order_by("id")] == [connection, other]
+    assert InboxEvent.objects.filter(path="events/call").count() == 2
+    assert client.post(f"/{shared}/events/call", body_of(connection, salt="wrong")).status in {401, 404}
+    assert client.post(f"/{shared}/events/call", body_of(ConnectionFactory.build())).status == 404
+    assert stored() == 2
+
+
+def test_an_account_that_two_claim_belongs_to_the_one_who_knows_its_secret(client: Client, connection: Connection):
+    thief = ConnectionFactory.create()
+    thief.credentials = {**connection.credentials, "api_salt": "guessed"}
+    thief.save()
+    (shared,) = connection.protocol.shared_paths
+    assert client.post(f"/{shared}/events/call", body_of(connection)).status == 200
+    assert InboxEvent.objects.get().connection == connection
+
+
+def test_an_address_that_was_replaced_works_until_it_retires(client: Client, connection: Connection):
+    old = connection.address
+    WebhookAddress.objects.filter(pk=old.pk).update(retires_at=timezone.now() + timedelta(hours=1))
+    new = WebhookAddress.issue(connection)
+    directory.forget()
+    for token in (old.token, new.token, old.token):
+        assert client.post(path_of(connection, token=token), body_of(connection)).status == 200
+    WebhookAddress.objects.filter(pk=old.pk).update(retires_at=timezone.now() - timedelta(seconds=1))
+    assert client.post(path_of(connection, token=old.token), body_of(connection)).status == 404
+    assert client.post(path_of(connection, token=new.token), body_of(connection)).status == 200
+
+
+# --- The disk
+
+
+def test_too_much_waiting_is_turned_away_before_memory_grows(
+    client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pipeline, "MAX_WAITING", 0)
+    answer = client.post(path_of(connection), body_of(connection))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert stored() == 0
+
+
+def test_what_cannot_be_stored_is_not_accepted(client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch):
+    def full(events: list[InboxEvent]) -> None:
+        raise OSError("no space left on device")
+
+    path, body = path_of(connection), body_of(connection)
+    monkeypatch.setattr(inbox, "store", full)
+    answer = client.post(path, body)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+
+
+class Gate:
+    """`inbox.store` that waits until it is let, and counts."""
+
+    def __init__(self, store: Any):
+        self._store, self.opened, self.batches = store, threading.Event(), []
+
+    def __call__(self, events: list[InboxEvent]) -> None:
+        self.batches.append(len(events))
+        assert self.opened.wait(20)
+        self._store(events)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    found = Gate(inbox.store)
+    monkeypatch.setattr(inbox, "store", found)
+    return found
+
+
+def _events(connection: Connection, count: int) -> list[InboxEvent]:
+    row = {"connection": connection, "received_at": timezone.now(), "path": "p", "body": b""}
+    return [InboxEvent(**row) for _ in range(count)]
+
+
+def test_requests_that_come_together_share_a_commit(client: Client, line: Pipeline, connection: Connection, gate: Gate):
+    first, *others = _events(connection, 51)
+    futures = [line.submit(first)]
+    wait_until(lambda: gate.batches, "the first commit")
+    futures += [line.submit(event) for event in others]
+    assert not any(future.done() for future in futures)
+    gate.opened.set()
+    for future in futures:
+        future.result(20)
+    assert gate.batches == [1, 50]
+    assert stored() == 51
+
+
+def test_a_bad_event_does_not_take_its_neighbours_along(
+    client: Client, line: Pipeline, connection: Connection, gate: Gate
+):
+    first, good, bad, other = _events(connection, 4)
+    bad.received_at = None  # type: ignore[assignment]
+    futures: list[Future[None]] = [line.submit(first)]
+    wait_until(lambda: gate.batches, "the first commit")
+    futures += [line.submit(event) for event in (good, bad, other)]
+    gate.opened.set()
+    assert [future.exception(20) is None for future in futures] == [True, True, False, True]
+    assert stored() == 3
+
+
+def test_what_waits_for_its_commit_is_stored_before_the_process_ends(connection: Connection):
+    line = Pipeline()  # its threads never ran
+    line._writer.start = line._drain.start = lambda: None  # type: ignore[method-assign]
+    line._writer.join = line._drain.join = lambda timeout=None: None  # type: ignore[method-assign]
+    futures = [line.submit(event) for event in _events(connection, 3)]
+    line.stop()
+    assert all(future.done() for future in futures)
+    assert stored() == 3
