@@ -10,7 +10,6 @@ import dramatiq
 import structlog
 import uvicorn
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from dramatiq import Worker
 
 from employees import installation
@@ -24,8 +23,8 @@ log = structlog.get_logger(__name__)
 class Server:
     """One web process. With the queue in memory it is the whole product: workers and schedule run in it too."""
 
-    def __init__(self, host: str, port: int, sock: socket.socket | None = None):
-        self.host, self.port, self.sock = host, port, sock
+    def __init__(self, sock: socket.socket):
+        self.sock = sock
         self.embedded = settings.BROKER_URL.startswith("memory:")
         self._workers: Worker | None = None
         self._schedule = Loop("schedule", schedule.run_due, seconds=1)
@@ -44,19 +43,14 @@ class Server:
             self._workers = Worker(dramatiq.get_broker(), worker_threads=settings.WORKER_THREADS)
             self._workers.start()
             self._schedule.start()
-        log.info("serving", url=settings.PUBLIC_URL, port=self.port, embedded=self.embedded)
+        log.info("serving", url=settings.PUBLIC_URL, address=self.sock.getsockname(), embedded=self.embedded)
         try:
-            server = uvicorn.Server(self._config())
-            server.run(sockets=[self.sock] if self.sock else None)
-            if not server.started:
-                raise ImproperlyConfigured(f"cannot listen on {self.host}:{self.port}: is it taken?")
+            uvicorn.Server(self._config()).run(sockets=[self.sock])
         finally:
             self._stop()
 
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
-            "host": self.host,
-            "port": self.port,
             "loop": "auto",
             "http": "httptools",
             "ws": "none",

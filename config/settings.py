@@ -28,8 +28,8 @@ SECRET_KEY = required("SECRET_KEY", "Run `make .env`, or set a long random text 
 # The first key encrypts, all of them decrypt: put a new key in front to rotate.
 FIELD_ENCRYPTION_KEY = required("FIELD_ENCRYPTION_KEY", "Run `make .env`, or set a Fernet key of your own.").split(",")
 
-PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 PORT = env.int("PORT", default=8000)
+PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
 ALLOW_PRIVATE_HOSTS = env.bool("ALLOW_PRIVATE_HOSTS", default=False)
 _public = environ.urlparse(PUBLIC_URL)
@@ -137,6 +137,7 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 MEDIA_ROOT = DATA_DIR / "recordings"
 _bucket = env.str("S3_BUCKET", default="")
 STORAGES: dict[str, Any] = {

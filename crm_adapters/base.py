@@ -264,6 +264,8 @@ class Adapter(ABC):
     widget has the attribute `data-source="users"` is a choice of the CRM's users."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Names of credential fields that are never shown again."""
+    token_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of secrets that no form asks for: the CRM gives them when the account is connected."""
     wire_names: ClassVar[Mapping[str, str]] = {}
     """What the vendor calls a credential's field, where its name differs: vendor's name → field."""
     batch_size: ClassVar[int] = 1

@@ -110,8 +110,10 @@ def _give_extensions(employee: Employee, numbers: list[str]) -> None:
 
 @portal.page("employees/", name="employees", right=Right.MANAGE)
 def employees(request: HttpRequest) -> HttpResponse:
-    rows = mine(request, Employee).select_related("user").prefetch_related(
-        Prefetch("extensions", Extension.objects.order_by("number")), "phones"
+    rows = (
+        mine(request, Employee)
+        .select_related("user")
+        .prefetch_related(Prefetch("extensions", Extension.objects.order_by("number")), "phones")
     )
     return portal.render(request, "portal/employees.html", {"title": _("Employees"), "rows": rows})
 

@@ -98,9 +98,7 @@ class _Site(UnfoldAdminSite):
         context["colors"]["primary"] = BLUE
         context["styles"] = [static("callbridge/callbridge.css")]
         context["site_url"] = None
-        context["site_favicons"] = [
-            {"rel": "icon", "type": "image/svg+xml", "href": static("callbridge/favicon.svg")}
-        ]
+        context["site_favicons"] = [{"rel": "icon", "type": "image/svg+xml", "href": static("callbridge/favicon.svg")}]
         return context
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

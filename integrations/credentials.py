@@ -11,6 +11,7 @@ import structlog
 from django.db.models import Q
 from django.utils import timezone
 
+from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, Temporary, TokenExpired
 from outbound.http import Exchange as Masked
 from outbound.http import Http
@@ -103,9 +104,12 @@ def store(credential: Credential, changes: Mapping[str, Any]) -> None:
     """Merge new secrets into a credential; it counts as connected from now on."""
     with hot_write():
         locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        account = locked.account_digest
         locked.values = {**locked.values, **changes}
         locked.state, locked.state_words = Credential.State.READY, ""
         locked.save(update_fields=["secrets", "account_digest", "domain", "state", "state_words", "webhook_digest"])
+        if locked.account_digest != account:
+            installation.changed()  # what is remembered of its integrations names the account
     credential.refresh_from_db()
 
 

@@ -31,8 +31,12 @@ class CrmJournalFilter(JournalFilter):
     crm = forms.ChoiceField(label=_("In the CRM"), choices=WRITTEN, required=False)
 
     def calls(self) -> QuerySet[Call]:
-        calls = super().calls().prefetch_related(
-            Prefetch("syncs", CallSync.objects.select_related("credential", "integration").order_by("id"))
+        calls = (
+            super()
+            .calls()
+            .prefetch_related(
+                Prefetch("syncs", CallSync.objects.select_related("credential", "integration").order_by("id"))
+            )
         )
         chosen = self.cleaned_data.get("crm")
         return calls.filter(Exists(_rows(chosen).filter(call=OuterRef("pk")))) if chosen else calls

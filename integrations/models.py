@@ -15,6 +15,7 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter
+from employees import installation
 from employees.models import Company, Employee
 from telephony.models import Call, Connection, VirtualNumber, digest
 
@@ -55,6 +56,8 @@ class Credential(models.Model):
             self.webhook_token = secrets.token_urlsafe(24)
         self.webhook_digest = digest("crm-webhook", self.webhook_token)
         super().save(*args, **kwargs)
+        if not kwargs.get("update_fields"):  # a renewed token is no change of configuration
+            installation.changed()
 
     @property
     def adapter(self) -> Adapter:

@@ -153,9 +153,11 @@ class Setup:
     # --- Mapping
 
     def _lines(self, data: QueryDict | None) -> list[Line]:
-        mapped = {} if self.account_changed or not self.integration.pk else {
-            row.employee_id: row for row in self.integration.mapping.all()
-        }
+        mapped = (
+            {}
+            if self.account_changed or not self.integration.pk
+            else {row.employee_id: row for row in self.integration.mapping.all()}
+        )
         lines = []
         people = Employee.objects.filter(company=self.company).prefetch_related("extensions").order_by("name")
         for person in people:
@@ -239,9 +241,7 @@ class Setup:
 
 def user_fields(form_class: type[forms.Form]) -> list[str]:
     """Fields that are a choice of the CRM's users."""
-    return [
-        name for name, item in form_class.base_fields.items() if item.widget.attrs.get("data-source") == "users"
-    ]
+    return [name for name, item in form_class.base_fields.items() if item.widget.attrs.get("data-source") == "users"]
 
 
 def _defaults(form_class: type[forms.Form]) -> dict[str, Any]:

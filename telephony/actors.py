@@ -53,6 +53,11 @@ def sweep_recordings() -> None:
         fetch_recording.send(recording_id)
 
 
+@every(seconds=60)
+def expect_quiet_recordings() -> None:
+    recordings.expect_again()
+
+
 @every(seconds=15)
 def close_silent_calls() -> None:
     if inbox.close_silent_calls():

@@ -313,8 +313,10 @@ def _finish(call: FoldedCall, outcome: Outcome, at: datetime, talk_seconds: int 
         talk_seconds = round((at - call.answered_at).total_seconds()) if call.answered_at else 0
     call.talk_seconds = max(0, talk_seconds)
     for share in call.shares:
-        if share.answered_at and not share.left_at:
-            share.left_at, share.state = at, LegState.ENDED
+        if share.answered_at:
+            share.left_at, share.state, share.why = share.left_at or at, LegState.ENDED, Outcome.ANSWERED
+        elif share.why in {Outcome.MISSED, Outcome.NO_ANSWER}:
+            share.why = None  # somebody else answered: he missed nothing
 
 
 def _read_extensions(call: FoldedCall, lines: list[_LegLine], summary: Summary | None) -> None:

@@ -235,9 +235,7 @@ def dial(request: PortalRequest) -> HttpResponse:
 
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
     able = [
-        row
-        for row in mine(request, Connection).filter(active=True)
-        if Capability.DIAL in row.protocol.capabilities
+        row for row in mine(request, Connection).filter(active=True) if Capability.DIAL in row.protocol.capabilities
     ]
     named = request.POST.get("connection")
     return next((row for row in able if str(row.uuid) == named), able[0] if able else None)

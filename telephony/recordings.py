@@ -15,6 +15,7 @@ from django.utils import timezone
 from outbound.errors import OutboundError, Rejected
 
 from .exchanges import http_for
+from .fold import CallState
 from .hot import hot_write, lock_drain
 from .inbox import announce
 from .models import Recording
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(minutes=5)
 MAX_ATTEMPTS = 60
+ANNOUNCED_PATIENCE = timedelta(minutes=15)
 _signer = signing.Signer(salt="callbridge.recording")
 
 
@@ -50,6 +52,23 @@ def due(now: datetime | None = None) -> list[int]:
     now = now or timezone.now()
     rows = Recording.objects.filter(state=Recording.State.READY, due_at__lte=now)
     return list(rows.filter(Q(lease_until=None) | Q(lease_until__lt=now)).values_list("id", flat=True)[:500])
+
+
+def expect_again(now: datetime | None = None) -> int:
+    """Recordings that were announced and whose "ready" never came are asked for all the same: the message may have
+    been sent while nobody listened. Returns how many."""
+    now = now or timezone.now()
+    quiet = Recording.objects.filter(
+        state=Recording.State.ANNOUNCED,
+        call__state=CallState.FINISHED,
+        call__ended_at__lt=now - ANNOUNCED_PATIENCE,
+        call__ended_at__gt=now - timedelta(days=7),
+    )
+    ids = list(quiet.values_list("pk", flat=True)[:100])
+    with hot_write():
+        return Recording.objects.filter(pk__in=ids, state=Recording.State.ANNOUNCED).update(
+            state=Recording.State.READY, due_at=now
+        )
 
 
 def request_again(recording: Recording) -> None:

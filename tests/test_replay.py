@@ -57,8 +57,10 @@ def test_a_line_of_json_says_what_others_scripts_read():
 
 
 def with_calls() -> Path:
-    """A sample that expects a call with an end."""
-    return next(file for file in SAMPLES if (json.loads(file.read_text()).get("expect") or {}).get("outcome"))
+    """A PBX's sample that expects a call with an end."""
+    folders = {provider.folder for provider in pbxs.all_providers().values()}
+    files = (file for file in SAMPLES if folders & set(file.parents))
+    return next(file for file in files if (json.loads(file.read_text()).get("expect") or {}).get("outcome"))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +78,8 @@ def test_an_expectation_that_is_not_met_is_named(tmp_path: Path, name: str, wron
     good, bad = told(output)
     assert code == 1
     assert good["misses"] == []
-    (miss,) = bad["misses"]
-    assert miss.startswith(f"{name}: expected {wrong!r}")
+
+    assert any(miss.startswith(f"{name}: expected {wrong!r}") for miss in bad["misses"])
 
 
 def test_what_is_no_sample_is_named_and_stops_nothing(tmp_path: Path):

@@ -86,7 +86,7 @@ def _plan_rest(job: Job) -> Step | None:
     facts, notes = job.facts, job.progress
     if not facts.finished:
         return None
-    if facts.recording_url and "record" not in notes and recordings.filename(facts):
+    if recordings.missing(job):
         return _RECORD
     return _UTM if notes.get("utm") == "later" and tags.command(job) else None
 

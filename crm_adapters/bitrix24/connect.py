@@ -65,7 +65,8 @@ def _tried(name: str, answer: Any) -> Check:
 def prepare(portal: Portal, handler_url: str, lines: Mapping[str, str], *, creates: bool = True) -> None:
     """Subscribe to events and add the lines, in one request for up to 46 lines. What is there already is fine.
 
-    `creates`: whether a click on an unknown number creates a record in the CRM (a line's CRM_AUTO_CREATE). A webhook cannot subscribe: it gets the lines alone. Raises the first other error.
+    `creates`: whether a click on an unknown number creates a record in the CRM (a line's CRM_AUTO_CREATE). A
+    webhook cannot subscribe: it gets the lines alone. Raises the first other error.
     """
     commands: dict[str, Command] = {}
     for number, event in enumerate(events.BOUND if portal.token else (), 1):

@@ -41,15 +41,25 @@ def record(job: Job) -> Group:
     return {"rec": attach(job)}
 
 
-def recorded(_job: Job, answers: Answers) -> Result:
+def recorded(job: Job, answers: Answers) -> Result:
     """What became of that step."""
-    return attached(answers["rec"])
+    return attached(job, answers["rec"])
 
 
-def attached(answer: Any) -> Result:
+def missing(job: Job) -> bool:
+    """Whether there is a recording that Bitrix24 lacks. After a transfer there may be several, and it keeps one for
+    each call: the house names the longest, which replaces what was attached before."""
+    facts, notes = job.facts, job.progress
+    if not facts.recording_url or notes.get("record") == "refused" or not filename(facts):
+        return False
+    return "record" not in notes or notes.get("recorded", facts.recording_name) != facts.recording_name
+
+
+def attached(job: Job, answer: Any) -> Result:
     """Bitrix24 fetches a RECORD_URL at once. Where it cannot, the next attempt sends the file."""
     if not isinstance(answer, OutboundError):
-        return Done({"record": wire.parse(wire.Attached, answer).FILE_ID or True})
+        file = wire.parse(wire.Attached, answer).FILE_ID or True
+        return Done({"record": file, "recorded": job.facts.recording_name})
     if answer.code == failures.RECORD_UNREACHABLE:
         return Done({"upload": True}, _("Bitrix24 cannot fetch the recording's link: %s") % answer.words)
     if isinstance(answer, Rejected):
@@ -66,4 +76,4 @@ def upload(portal: Portal, job: Job) -> Result:
         made = portal.upload(place, params["FILENAME"], content)
     except OutboundError as error:
         return error
-    return Done({"record": made.FILE_ID or True})
+    return Done({"record": made.FILE_ID or True, "recorded": job.facts.recording_name})

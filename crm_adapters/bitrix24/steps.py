@@ -215,7 +215,7 @@ def finished(job: Job, answers: Answers) -> Result:
         more, said = tags.outcome(answers["utm"])
         notes, words = notes | more, [*words, said]
     if "rec" in answers:
-        outcome = recordings.attached(answers["rec"])
+        outcome = recordings.attached(job, answers["rec"])
         if isinstance(outcome, Done):
             notes, words = {**notes, **outcome.progress}, [*words, outcome.words]
     elif job.facts.recording_url and not recordings.filename(job.facts):

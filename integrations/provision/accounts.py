@@ -26,11 +26,6 @@ WEBHOOK = "webhook_url"
 """The credential field, in every adapter that can do without OAuth, that makes an account ready by itself."""
 
 
-def token_fields(adapter: Adapter) -> tuple[str, ...]:
-    """What the CRM gives an application that is installed, and no form asks for."""
-    return getattr(adapter, "token_fields", ())
-
-
 class Credentials:
     """CRM accounts by the keys of the file."""
 
@@ -65,7 +60,7 @@ class Credentials:
         if row and row.crm != adapter.slug:
             section.wrong(_("this account is there already, in another CRM: give it another name"), "crm")
             return None
-        tokens = token_fields(adapter)
+        tokens = adapter.token_fields
         words = section.section("credentials", (*adapter.credential_form.base_fields, *tokens))
         stored = row.values if row else {}
         cleaned = filled(

@@ -15,7 +15,6 @@ from crm_adapters import registry as crms
 from employees.models import Company, Role
 from telephony.providers import registry as pbxs
 
-from .accounts import token_fields
 from .vendor_forms import defaults
 
 WIDTH = 118
@@ -99,7 +98,7 @@ def _credentials() -> Iterator[str]:
         yield from _field("name", adapter.title, "", 2)
         yield "    credentials:"
         yield from _form(adapter.credential_form, {})
-        if tokens := token_fields(adapter):
+        if tokens := adapter.token_fields:
             words = _("Only for an application that is installed already; else it is connected in the portal.")
             yield from _comment(words, 3)
             for token in tokens:

@@ -67,7 +67,7 @@ class Run:
 
 def load(product: Product, rate: float, seconds: float, tries: int = 3) -> Run:
     """Random calls over all companies, `rate` events a second; once more where the machine was busy with others."""
-    runs = []
+    runs: list[Run] = []
     while len(runs) < tries and not (runs and runs[-1].others < DISTURBED):
         runs.append(_load(product, rate, seconds))
     return min(runs, key=lambda run: run.others)

@@ -26,7 +26,7 @@ class Product:
         self.pbx = FakePbx(free_port())
         self.stack = Stack(kind, folder)
         if __import__("os").environ.get("BENCH_X"):
-            self.stack.environment["DATABASE_URL"] += "?conn_max_age=3600"
+            self.stack.environment["DATABASE_URL"] += "?conn_max_age=3600" if kind == "embedded" else ""
         self._companies = companies
         self.accounts: list[Account] = []
 

@@ -49,9 +49,9 @@ class Profile:
             recorder.wait(60)
         for file in self._folder.glob("*.txt"):
             for line in file.read_text(errors="replace").splitlines():
-                frames, _, count = line.rpartition(" ")
-                if count.isdigit():
-                    self.stacks[tuple(frames.split(";"))] += int(count)
+                frames, _, samples = line.rpartition(" ")
+                if samples.isdigit():
+                    self.stacks[tuple(frames.split(";"))] += int(samples)
 
     def share(self, counted: Counter[str], most: int) -> list[tuple[str, float]]:
         total = sum(self.stacks.values()) or 1
@@ -66,8 +66,8 @@ class Profile:
     def ours(self, most: int = 25) -> list[tuple[str, float]]:
         """Functions of the product, with everything that they call."""
         counted: Counter[str] = Counter()
-        for frames, count in self.stacks.items():
-            for name in {_function(frame) for frame in frames if any(part in frame for part in OURS)}:
+        for stack, count in self.stacks.items():
+            for name in {_function(frame) for frame in stack if any(part in frame for part in OURS)}:
                 counted[name] += count
         return self.share(counted, most)
 

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -745,6 +746,14 @@ def test_the_name_of_a_recording(name: str, url: str, wanted: str | None) -> Non
     assert (group["rec"].params["FILENAME"] if "rec" in group else None) == wanted
 
 
+def test_the_longest_of_several_recordings_replaces_the_first() -> None:
+    known = ended(talked("12"), talked("13"), recording_url=LINK, recording_name="first.mp3")
+    notes = {**OVER, "record": 7, "recorded": "first.mp3"}
+    assert adapter.plan(job(known, notes)) is None
+    longer = replace(known, recording_name="longest.mp3")
+    assert adapter.plan(job(longer, notes)) == Step("record", Priority.RECORDING, Repeat.KEY)
+
+
 def test_a_kind_that_bitrix24_does_not_take_is_told(mock: responses.RequestsMock) -> None:
     says(mock, "telephony.externalCall.finish", {"result": {"CALL_ID": CALL}})
     notes = {"call": CALL, "shown": []}
@@ -777,7 +786,7 @@ def test_a_link_that_bitrix24_cannot_fetch_is_uploaded(mock: responses.RequestsM
     says(mock, "telephony.externalCall.attachRecord", {"result": place})
     mock.add(responses.POST, f"{BASE}upload.json", json={"result": {"FILE_ID": 9081}})
     (result,) = perform(one)
-    assert result.progress == {"record": 9081}
+    assert result.progress == {"record": 9081, "recorded": ""}
     assert sent(mock, 1) == {"CALL_ID": CALL, "FILENAME": "mango-1.mp3", "auth": SECRETS["access_token"]}
 
 

@@ -21,7 +21,8 @@ def build(name: str) -> World:
     """One of everything, all names beginning with `name`."""
     world = World(name=name)
     world.company = make.CompanyFactory(name=f"{name} company")
-    world.member = make.MembershipFactory(company=world.company, role=Role.OPERATOR, user__email=f"{name}-m@example.com")
+    email = f"{name}-m@example.com"
+    world.member = make.MembershipFactory(company=world.company, role=Role.OPERATOR, user__email=email)
     world.employee = make.EmployeeFactory(company=world.company, name=f"{name} employee", user=world.member.user)
     world.extension = make.ExtensionFactory(company=world.company, number="101", employee=world.employee)
     world.unknown = make.ExtensionFactory(company=world.company, number="105", name=f"{name} unknown")

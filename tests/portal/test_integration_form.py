@@ -60,7 +60,8 @@ def test_what_was_sent_is_kept(mine: World, owner: Client, users: list[CrmUser])
     response = post(owner, mine, filter_numbers="on", numbers=[str(mine.number.pk)])
     assert response.status_code == 302
     row = Integration.objects.get(pk=mine.integration.pk)
-    assert row.active and row.filter_numbers
+    assert row.active
+    assert row.filter_numbers
     assert list(row.numbers.all()) == [mine.number]
     assert row.settings["assign_incoming_to"] == "last"
     assert row.settings["forward_to_personal_manager"] is True
@@ -79,7 +80,8 @@ def test_the_page_shows_what_is_kept(mine: World, owner: Client, users: list[Crm
     line = setup.lines[0]
     assert (line.user, line.use, line.suggested) == ("3", False, False)
     text = owner.get(reverse("portal:integration", args=[mine.integration.uuid])).content.decode()
-    for words in ("Учётные данные", "Параметры интеграции", "Входящие", "Исходящие", "Прочее", "Сопоставления сотрудников"):
+    blocks = "Учётные данные|Параметры интеграции|Входящие|Исходящие|Прочее|Сопоставления сотрудников"
+    for words in blocks.split("|"):
         assert words in text
     assert text.index("Интеграция активна") < text.index("Режим телефонии")
     assert 'data-depends="id_use_call_tracking"' in text
@@ -115,7 +117,8 @@ def test_another_account_asks_users_anew(mine: World, owner: Client, users: list
     response = post(owner, mine, account=str(other.uuid))
     text = response.content.decode()
     assert response.status_code == 200
-    assert f'value="{other.uuid}"' in text and "Ещё не сохранено" in text
+    assert f'value="{other.uuid}"' in text
+    assert "Ещё не сохранено" in text
     mine.integration.refresh_from_db()
     assert mine.integration.credential == mine.credential
     assert mine.integration.mapping.count() == 1
@@ -139,7 +142,12 @@ def test_a_silent_crm_leaves_free_text(mine: World, owner: Client, monkeypatch: 
 
 def test_the_crm_is_asked_once_a_minute(mine: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(Bitrix24, "users", lambda *_: asked.append(1) or USERS)
+
+    def users(*_: Any) -> list[CrmUser]:
+        asked.append(1)
+        return USERS
+
+    monkeypatch.setattr(Bitrix24, "users", users)
     assert crm_users.of(mine.credential) == crm_users.of(mine.credential)
     assert len(asked) == 1
 
@@ -164,9 +172,7 @@ def test_a_failing_set_up_is_a_warning(mine: World, owner: Client, monkeypatch: 
 
 
 def test_a_new_integration_is_off(mine: World, owner: Client) -> None:
-    response = owner.post(
-        reverse("portal:integration_new", args=["bitrix24"]), {"account": str(mine.credential.uuid)}
-    )
+    response = owner.post(reverse("portal:integration_new", args=["bitrix24"]), {"account": str(mine.credential.uuid)})
     row = Integration.objects.order_by("-id").first()
     assert row is not None
     assert response.headers["Location"] == reverse("portal:integration", args=[row.uuid])

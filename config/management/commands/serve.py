@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.serving import Server
 
@@ -19,4 +20,13 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=settings.PORT)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        Server(options["host"], options["port"]).run()
+        Server(self._listen(options["host"], options["port"])).run()
+
+    @staticmethod
+    def _listen(host: str, port: int) -> socket.socket:
+        try:
+            return socket.create_server((host, port), backlog=2048)
+        except OSError as error:
+            raise CommandError(
+                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with PORT or --port."
+            ) from error
