@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
@@ -13,6 +14,13 @@ from unfold.paginator import InfinitePaginator
 
 from .models import Company, Employee, EmployeePhone, Extension, Membership, User
 from .sites import support
+
+
+def _speak(model: type[Model]) -> None:
+    """Fields without words of their own are named in the reader's language all the same."""
+    for field in model._meta.fields:
+        if isinstance(field.verbose_name, str):
+            field.verbose_name = _(field.verbose_name)
 
 
 class SupportAdmin(ModelAdmin):
@@ -24,6 +32,12 @@ class SupportAdmin(ModelAdmin):
     paginator = InfinitePaginator
     show_facets = admin.ShowFacets.NEVER
     icon = "table"
+
+    def __init__(self, model: type[Model], admin_site: Any) -> None:
+        super().__init__(model, admin_site)
+        _speak(model)
+        for inline in self.inlines:
+            _speak(inline.model)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return support.has_permission(request)

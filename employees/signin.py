@@ -77,22 +77,26 @@ def _count(counters: list[tuple[str, int]]) -> None:
 
 @never_cache
 def sign_in(request: HttpRequest) -> HttpResponse:
-    if request.user.is_authenticated and request.method == "GET" and (there := _home(request, request.user)):
-        return HttpResponseRedirect(_next(request) or there)
+    if request.user.is_authenticated and request.method == "GET" and (there := _where(request, request.user)):
+        return HttpResponseRedirect(there)
     form = SignInForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid() and form.user:
         login(request, form.user)
-        return HttpResponseRedirect(_next(request) or _home(request, form.user) or "/")
+        return HttpResponseRedirect(_where(request, form.user) or "/login/")
     status = 429 if form.has_error("__all__", "too_many") else 200
     context = {"form": form, "next": _next(request), "stranded": request.user.is_authenticated}
     return render(request, "portal/login.html", context, status=status)
 
 
-def _home(request: HttpRequest, user: Any) -> str:
-    """Where this person may go; empty when there is no place for him."""
-    if user.memberships.exists():
-        return "/"
-    return "/support/" if user.is_staff else ""
+SUPPORT = "/support/"
+
+
+def _where(request: HttpRequest, user: Any) -> str:
+    """Where this person goes now; empty when what he asked for, or everything, is closed to him."""
+    portal, support = user.memberships.exists(), user.is_staff
+    if there := _next(request):
+        return there if (support if there.startswith(SUPPORT) else portal) else ""
+    return "/" if portal else SUPPORT if support else ""
 
 
 def _next(request: HttpRequest) -> str:

@@ -25,7 +25,7 @@ from outbound.errors import OutboundError
 from telephony.account_forms import guide
 from telephony.words import unreachable
 
-from . import credentials, crm_users, sync, webhooks
+from . import credentials, crm_events, crm_users, sync
 from .models import Credential
 
 SETTINGS = gettext_lazy("Settings")
@@ -213,7 +213,7 @@ def _returned(request: PortalRequest, crm: str) -> Credential | None:
 def prepare(request: HttpRequest, row: Credential) -> None:
     """Set up in the CRM what we need there; what goes wrong is said and keeps nobody from working."""
     try:
-        webhooks.prepare(row)
+        crm_events.prepare(row)
     except OutboundError as error:
         said = _("The CRM was not set up completely: %(words)s Use “Set up in the CRM” on the account's page again.")
         messages.warning(request, said % {"words": _explained(row, error)})

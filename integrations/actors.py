@@ -6,7 +6,7 @@ import dramatiq
 
 from telephony.schedule import every
 
-from . import sync, webhooks
+from . import crm_events, sync
 
 
 @dramatiq.actor(queue_name="sync", time_limit=600_000)
@@ -19,7 +19,7 @@ def sync_call(sync_id: int) -> None:
 
 @dramatiq.actor(queue_name="default")
 def handle_crm_event(event_id: int) -> None:
-    webhooks.handle(event_id)
+    crm_events.handle(event_id)
 
 
 @every(seconds=2)
@@ -31,5 +31,5 @@ def sweep_sync() -> None:
 
 @every(seconds=5)
 def sweep_crm_events() -> None:
-    for event_id in webhooks.waiting():
+    for event_id in crm_events.waiting():
         handle_crm_event.send(event_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -112,9 +114,10 @@ def passport_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
     row = get_object_or_404(Call.objects.select_related("company", "connection"), uuid=uuid)
     request.current_app = support.name
-    context = {**support.each_context(request), **passport_context(row)}
     template = "portal/parts/passport.html" if request.headers.get("X-Part") else "portal/call.html"
-    return TemplateResponse(request, template, context)
+    with timezone.override(zoneinfo.ZoneInfo(row.company.time_zone)):
+        context = {**support.each_context(request), **passport_context(row)}
+        return TemplateResponse(request, template, context).render()
 
 
 support.pages.append(("calls/<uuid:uuid>/", passport_page, "call"))

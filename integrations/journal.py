@@ -39,7 +39,12 @@ class CrmJournalFilter(JournalFilter):
             )
         )
         chosen = self.cleaned_data.get("crm")
-        return calls.filter(Exists(_rows(chosen).filter(call=OuterRef("pk")))) if chosen else calls
+        if not chosen:
+            return calls
+        rows = _rows(chosen).filter(credential__company=self.company)
+        if chosen == "written":  # nearly all of them: asked row by row; the others are few and looked for first
+            return calls.filter(Exists(rows.filter(call=OuterRef("pk"))))
+        return calls.filter(pk__in=rows.values("call"))
 
 
 def problems() -> Q:

@@ -69,11 +69,19 @@ class Passport:
 def compose(call: Call) -> Passport:
     known = telephony_passport.compose(call, words.DECISIONS)
     exchanges = list(call.exchanges.filter(company=call.company_id).order_by("at", "id"))
+    for item in [*exchanges, *known.exchanges]:
+        item.about = about(item)  # type: ignore[attr-defined]
     syncs = list(call.syncs.select_related("credential", "integration__credential").order_by("id"))
     accounts = [_account(call, row, exchanges) for row in syncs]
     shown = {row.credential.uuid for row in syncs} | {call.connection.uuid}
     others = [row for row in exchanges if row.account not in shown]
     return Passport(known, accounts, _bystanders(call, syncs), others)
+
+
+def about(exchange: Exchange) -> str:
+    """What an exchange was for: a batch may have been for several steps."""
+    purposes = [in_words(words.PURPOSES, name) for name in exchange.purpose.split(", ") if name]
+    return "; ".join(purposes) or exchange.method
 
 
 def _account(call: Call, row: CallSync, exchanges: list[Exchange]) -> Account:

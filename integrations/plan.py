@@ -22,6 +22,7 @@ from telephony.providers.base import Direction
 from telephony.signals import calls_changed
 
 from . import directory
+from .actors import sync_call
 from .directory import Wanting
 from .facts import facts_of
 from .models import CallSync
@@ -171,6 +172,4 @@ def _wake(rows: list[CallSync]) -> None:
 
 
 def _send(row: CallSync) -> None:
-    from .actors import sync_call
-
     sync_call.send(row.pk)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from employees.models import Company, Extension
-from telephony.models import Connection, InboxEvent, Recording
+from telephony.models import Call, Connection, InboxEvent, Recording
 
 from .models import CallSync, Credential, Integration
 
@@ -88,7 +90,8 @@ def _switched_off(company: Company) -> list[Trouble]:
 
 
 def _recordings(company: Company) -> list[Trouble]:
-    count = Recording.objects.filter(call__company=company, state=Recording.State.FAILED).count()
+    fresh = Call.objects.filter(company=company, started_at__gte=timezone.now() - timedelta(days=7))
+    count = Recording.objects.filter(call__in=fresh, state=Recording.State.FAILED).count()
     text = ngettext("%(count)d recording could not be fetched.", "%(count)d recordings could not be fetched.", count)
     link = reverse("portal:calls")
     return [Trouble("", "voice_over_off", text % {"count": count}, link)] if count else []

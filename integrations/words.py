@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from telephony.words import DECISIONS as TELEPHONY_DECISIONS
 from telephony.words import ERRORS as VENDOR_ERRORS
+from telephony.words import PURPOSES as PBX_PURPOSES
 
 REASONS: dict[str, Any] = {
     "internal_call": gettext_lazy("An internal call between employees: such calls are not written into a CRM."),
@@ -70,3 +71,15 @@ STEPS: dict[str, Any] = {
     "utm": gettext_lazy("The UTM tags were written"),
 }
 """Names of steps; one without words here is shown by its own name."""
+
+PURPOSES: dict[str, Any] = {
+    **PBX_PURPOSES,
+    **STEPS,
+    "look": gettext_lazy("Looking up what was written"),
+    "client look-up": gettext_lazy("Whose client is this?"),
+    "set-up": gettext_lazy("Set-up in the CRM"),
+    "event": gettext_lazy("An event of the CRM"),
+    "refused dial": gettext_lazy("Telling the CRM that a call was not made"),
+    "connect": gettext_lazy("Connecting the account"),
+}
+"""What an exchange with a vendor was for."""

@@ -17,7 +17,7 @@ from employees import phones
 from employees.models import Company, Employee
 
 from .fold import CallState
-from .models import DIRECTIONS, OUTCOMES, Call, Connection, Recording, VirtualNumber
+from .models import DIRECTIONS, OUTCOMES, Call, Connection, Participant, Recording, VirtualNumber
 
 PAGE = 50
 WHOLE = 10
@@ -118,7 +118,8 @@ def search(company: Company, text: str) -> Q:
     if phones.is_phone(number) and len(digits) >= WHOLE:
         return Q(client_phone=number) | Q(virtual_number=number)
     if digits and not any(letter.isalpha() for letter in text):
-        return Q(client_phone__contains=digits) | Q(extension=digits) | Q(participants__extension=digits)
+        took_part = Participant.objects.filter(call=OuterRef("pk"), extension=digits)
+        return Q(client_phone__contains=digits) | Q(extension=digits) | Q(Exists(took_part))
     # SQLite compares capitals of Latin letters alone, so the usual spellings are tried.
     spellings = {text, text.lower(), text.capitalize(), text.title(), text.upper()}
     named = Q()
@@ -148,7 +149,7 @@ def page(calls: QuerySet[Call], before: str = "", after: str = "") -> Page:
     calls = calls.select_related("connection", "employee", "client").prefetch_related(
         "participants__employee", "recordings"
     )
-    over = calls.filter(state=CallState.FINISHED).distinct()
+    over = calls.filter(state=CallState.FINISHED)
     found = Page(first=not before and not after)
     if after and (place := _place(after)):
         rows = list(over.filter(_beside(place, newer=True)).order_by("started_at", "id")[: PAGE + 1])
@@ -166,7 +167,7 @@ def page(calls: QuerySet[Call], before: str = "", after: str = "") -> Page:
     found.calls = rows
     if found.first:
         fresh = calls.exclude(state=CallState.FINISHED).filter(started_at__gte=timezone.now() - LIVE)
-        found.live = list(fresh.distinct().order_by("-started_at", "-id")[:PAGE])
+        found.live = list(fresh.order_by("-started_at", "-id")[:PAGE])
     _name_clients(found.live + found.calls)
     return found
 

@@ -23,7 +23,7 @@ from outbound.errors import OutboundError
 
 from . import account_forms, commands, recordings, views, words
 from .exchanges import http_for
-from .models import Call, Connection, Recording
+from .models import Call, Connection, InboxEvent, Recording
 from .providers import registry
 from .providers.base import Capability, PbxUser
 
@@ -96,6 +96,8 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
         "capabilities": set(row.protocol.capabilities),
+        "last_event": saved.events.order_by("-id").first() if saved else None,
+        "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],
         **(extra or {}),
     }
     return portal.render(request, "portal/connection.html", context)

@@ -32,6 +32,16 @@ COMMANDS: dict[str, Any] = {
     "transfer": gettext_lazy("Transfer"),
     "route": gettext_lazy("Forward"),
 }
+PURPOSES: dict[str, Any] = {
+    **COMMANDS,
+    "recording": gettext_lazy("Fetching the recording"),
+    "call tracking": gettext_lazy("Call tracking"),
+    "check": gettext_lazy("Check"),
+    "users": gettext_lazy("List of users"),
+    "numbers": gettext_lazy("List of numbers"),
+}
+"""What an exchange with a PBX was for."""
+
 REFUSALS: dict[str, Any] = {
     "call_is_over": gettext_lazy("The call is over already."),
     "nobody_talks": gettext_lazy("Nobody is talking in this call, so there is nothing to transfer."),

@@ -228,8 +228,8 @@ class Stack:
                     for row in base.execute(sql.replace("%s", "?"), values)
                 ]
         with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(sql, values)  # type: ignore[arg-type,call-overload]
-            return cursor.fetchall() if cursor.description else []  # type: ignore[return-value]
+            cursor = connection.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
 
     def row(self, sql: str, *values: Any) -> dict[str, Any]:
         """The only row."""

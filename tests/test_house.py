@@ -12,6 +12,7 @@ import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,16 +43,20 @@ def test_imports_point_one_way():
     assert done.returncode == 0, done.stdout
 
 
+def vendors() -> list[Any]:
+    return [*pbxs.all_providers().values(), *crms.all_adapters().values()]
+
+
 def vendors_words() -> set[str]:
     """What the vendors are called: families, brands, titles."""
-    providers, adapters = pbxs.all_providers().values(), crms.all_adapters().values()
-    words = {word for vendor in (*providers, *adapters) for word in (vendor.slug, vendor.title)}
-    return words | {word for provider in providers for brand in provider.brands for word in (brand.slug, brand.title)}
+    words = {word for vendor in vendors() for word in (vendor.slug, vendor.title)}
+    brands = [brand for provider in pbxs.all_providers().values() for brand in provider.brands]
+    return words | {word for brand in brands for word in (brand.slug, brand.title)}
 
 
 def sources() -> Iterator[Path]:
     """The house's own files: those of the vendors' folders are theirs."""
-    own = {vendor.folder for vendor in (*pbxs.all_providers().values(), *crms.all_adapters().values())}
+    own = {vendor.folder for vendor in vendors()}
     for room in ROOMS:
         for file in (ROOT / room).rglob("*"):
             if file.suffix in {".py", ".html", ".js", ".css", ".txt"} and not own & set(file.parents):
@@ -70,7 +75,7 @@ def test_no_vendor_is_named_outside_its_folder():
 
 
 def test_every_vendors_folder_has_its_guide_in_both_languages():
-    for vendor in (*pbxs.all_providers().values(), *crms.all_adapters().values()):
+    for vendor in vendors():
         assert (vendor.folder / "guide.ru.md").read_text(encoding="utf-8").strip()
         assert (vendor.folder / "guide.en.md").read_text(encoding="utf-8").strip()
 

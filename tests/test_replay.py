@@ -15,7 +15,7 @@ from crm_adapters import registry as crms
 from telephony.providers import registry as pbxs
 from tests.stack import ROOT
 
-VENDORS = [*pbxs.all_providers().values(), *crms.all_adapters().values()]
+VENDORS: list[Any] = [*pbxs.all_providers().values(), *crms.all_adapters().values()]
 SAMPLES = sorted(file for vendor in VENDORS for file in (vendor.folder / "samples").glob("*.json"))
 COARSE = {"answered", "missed", "busy", "failed", ""}
 

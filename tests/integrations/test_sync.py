@@ -177,7 +177,7 @@ def announce(call: Call) -> None:
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Coordinates]:
+def clock() -> Iterator[time_machine.Traveller]:
     with time_machine.travel(timezone.now(), tick=True) as found:
         yield found
 
@@ -283,7 +283,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("executed", [True, False], ids=["executed", "not-executed"])
 def test_a_dead_workers_step_is_looked_for_first(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates, executed: bool
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller, executed: bool
 ):
     paper.repeat = Repeat.LOOK
     row = make(state="ringing")
@@ -309,13 +309,13 @@ def test_a_dead_workers_step_is_looked_for_first(
 # --- Fate unknown -----------------------------------------------------------------------------------------------------
 
 
-def again(row: CallSync, clock: time_machine.Coordinates) -> None:
+def again(row: CallSync, clock: time_machine.Traveller) -> None:
     clock.shift(sync.LONGEST_PAUSE)
     sync.work_off(row.pk)
 
 
 def test_a_step_with_a_key_is_simply_repeated(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):
     row = make(state="ringing")
     paper.answers = [lost(paper)]
@@ -327,9 +327,7 @@ def test_a_step_with_a_key_is_simply_repeated(
     assert settled(row)
 
 
-def test_a_step_without_a_key_is_looked_for(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
-):
+def test_a_step_without_a_key_is_looked_for(paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller):
     paper.repeat = Repeat.LOOK
     row = make()
     paper.answers = [lost(paper)]
@@ -340,7 +338,7 @@ def test_a_step_without_a_key_is_looked_for(
 
 
 def test_a_call_that_moved_on_first_learns_what_became_of_its_last_step(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):
     paper.repeat = Repeat.LOOK
     row = make(state="ringing")
@@ -354,7 +352,7 @@ def test_a_call_that_moved_on_first_learns_what_became_of_its_last_step(
 
 
 def test_a_step_that_can_be_neither_repeated_nor_found_is_left_to_a_person(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):
     paper.repeat = Repeat.STOP
     row = make(state="ringing")
@@ -410,7 +408,7 @@ def test_refused_keys_pause_the_account_and_keep_the_work(
 
 
 def test_an_account_that_is_down_is_left_alone_for_a_while(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):
     row = make(state="ringing")
     waits = []
@@ -448,7 +446,7 @@ def test_one_calls_trouble_is_not_the_accounts(paper: Paper, make: Callable[...,
 
 
 def test_an_account_that_asks_us_to_wait_is_not_asked_sooner(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):
     row = make(state="ringing")
     paper.answers = [failing(RateLimited("slow down", retry_after=500))]
@@ -471,7 +469,7 @@ def test_our_own_mistake_in_an_adapter_is_shown_and_does_not_loop(paper: Paper, 
 
 
 def test_nothing_is_claimed_without_a_token_of_the_limiter(
-    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Coordinates
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):
     paper.limit = (Limit("paper", rate=0.01, burst=1),)
     row = make()

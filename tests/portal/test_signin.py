@@ -46,6 +46,19 @@ def test_somebody_without_a_company_is_told_so(db: None) -> None:
     assert "not open to you" in response.content.decode()
 
 
+def test_nobody_runs_in_circles(anna: None) -> None:
+    """What is closed to somebody who is signed in is told, not redirected for ever."""
+    client = Client(headers={"accept-language": "en"})
+    client.post("/login/", RIGHT)
+    response = client.get("/support/", follow=True)
+    assert response.status_code == 200
+    assert "not open to you" in response.content.decode()
+    staff = Client(headers={"accept-language": "en"})
+    staff.force_login(make.UserFactory(is_staff=True))
+    assert "not open to you" in staff.get("/calls/", follow=True).content.decode()
+    assert staff.get("/login/").headers["Location"] == "/support/"
+
+
 def test_guessing_ends(anna: None) -> None:
     client = Client(headers={"accept-language": "en"})
     for _ in range(signin.FAILURES):

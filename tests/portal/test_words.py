@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import gettext
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +68,23 @@ def test_refused_commands_have_words() -> None:
     assert kinds <= telephony_words.COMMANDS.keys()
 
 
+def test_purposes_have_words() -> None:
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for room in ("telephony", "integrations")
+        for path in (ROOT / room).glob("*.py")
+    )
+    purposes = set(re.findall(r'purpose="([^"]+)"', text))
+    assert purposes >= {"dial", "client look-up"}
+    assert purposes <= words.PURPOSES.keys()
+
+
+def test_steps_of_adapters_have_words() -> None:
+    for path in (ROOT / "crm_adapters").rglob("*.py"):
+        for step in re.findall(r'= Step\("(\w+)"', path.read_text(encoding="utf-8")):
+            assert step in words.STEPS, f"{path}: {step}"
+
+
 def test_words_take_what_is_missing() -> None:
     with translation.override("en"):
         assert telephony_words.in_words(telephony_words.DECISIONS, "recognised", {"utm_source": "ads"}).endswith("ads")
@@ -106,6 +125,35 @@ def english_words() -> set[str]:
         if english != russian and re.search(r"[A-Za-z]{3,}", english):
             found |= {english, english[:1].upper() + english[1:]}
     return found
+
+
+ROOMS = ("employees", "clients", "telephony", "integrations", "config")
+GETTEXT = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext"}
+
+
+def said() -> set[str]:
+    """Every English text of ours, in code and in templates."""
+    found = set()
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            if "providers" in path.parts:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in GETTEXT:
+                    first = node.args[0] if node.args else None
+                    if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                        found.add(first.value)
+    for path in (ROOT / "templates").rglob("*.html"):
+        found |= set(re.findall(r'{% translate "([^"]+)"', path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_everything_is_in_the_catalogue() -> None:
+    """`manage.py makemessages -l ru` with the vendors' folders ignored, then translate, then compile."""
+    with (ROOT / "locale/ru/LC_MESSAGES/django.mo").open("rb") as file:
+        catalogue = gettext.GNUTranslations(file)
+    known = {key[0] if isinstance(key, tuple) else key for key in catalogue._catalog}  # type: ignore[attr-defined]
+    assert said() - known == set()
 
 
 def test_the_catalogue_is_complete() -> None:

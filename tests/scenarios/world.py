@@ -103,10 +103,13 @@ class World:
                 screens.append(watching)
             if call.done:
                 break
-            self.mango.proceed(call)
-            wait_until(lambda seen=seen: len(call.events) > seen or call.done, "the call's next event")
+            self._go_on(call, seen)
         call.wait(1)
         return self._played(call, hits, screens)
+
+    def _go_on(self, call: Call, seen: int) -> None:
+        self.mango.proceed(call)
+        wait_until(lambda: len(call.events) > seen or call.done, "the call's next event")
 
     def _settle(self, call: Call) -> int:
         """Everything that this phase has set off is done; how many events the call has sent by then."""

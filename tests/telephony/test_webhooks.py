@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from telephony import directory, inbox, pipeline, webhooks
@@ -71,15 +72,40 @@ async def pages(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def line() -> Pipeline:
-    return Pipeline()
+    """Its writer gives its connection to the database back when it ends, which a process need not do."""
+    found = Pipeline()
+    run = found._writer.run
+
+    def run_and_leave() -> None:
+        run()
+        connections.close_all()
+
+    found._writer.run = run_and_leave  # type: ignore[method-assign]
+    return found
 
 
 @pytest.fixture
 def client(line: Pipeline) -> Iterator[Client]:
     line._writer.start()
-    yield Client(WebhookDoor(pages, line))
+    door = WebhookDoor(pages, line)
+    yield Client(door)
     line._writer.stop()
     line._writer.join(10)
+    _leave(door)
+
+
+def _leave(door: WebhookDoor) -> None:
+    """Every thread that looks up addresses gives its connection back."""
+    threads = len(door._lookups._threads)
+    together = threading.Barrier(threads or 1)
+
+    def leave() -> None:
+        together.wait(10)
+        connections.close_all()
+
+    for future in [door._lookups.submit(leave) for _ in range(threads)]:
+        future.result(10)
+    door._lookups.shutdown()
 
 
 @pytest.fixture
@@ -217,7 +243,8 @@ class Gate:
     """`inbox.store` that waits until it is let, and counts."""
 
     def __init__(self, store: Any):
-        self._store, self.opened, self.batches = store, threading.Event(), []
+        self._store, self.opened = store, threading.Event()
+        self.batches: list[int] = []
 
     def __call__(self, events: list[InboxEvent]) -> None:
         self.batches.append(len(events))

@@ -30,7 +30,7 @@
     });
     document.addEventListener("change", (event) => {
         const form = event.target.closest("form[data-apply]");
-        if (form && event.target.type !== "search") form.requestSubmit();
+        if (form && event.target.name && event.target.type !== "search") form.requestSubmit();
     });
 
     // --- One player for the page, so that a refreshed list does not interrupt it ---
