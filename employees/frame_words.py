@@ -1,5 +1,5 @@
 """English words that the extractor does not find, listed here so that our catalogue has them: those of django-unfold's
-frame, which has no Russian; names of model fields without words of their own (support sees them); words in f-strings."""
+frame, which has no Russian; names of model fields without words of their own; words in f-strings."""
 
 from django.utils.translation import gettext_noop as _
 

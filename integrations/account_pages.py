@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core import signing
-from django.db.models import ProtectedError
+from django.db.models import RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -127,8 +127,8 @@ def credential_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     name = str(row)
     try:
         row.delete()
-    except ProtectedError:
-        where = ", ".join(f"“{item}”" for item in row.integrations.all())
+    except RestrictedError:
+        where = ", ".join(f"“{item}”" for item in row.integrations.all()) or _("the calls that were written into it")
         words = _("“%(name)s” is in use and was not deleted. It is used by: %(where)s.")
         messages.error(request, words % {"name": name, "where": where})
         return redirect("portal:credential", uuid)

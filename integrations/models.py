@@ -97,7 +97,7 @@ class Integration(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="integrations", verbose_name=_("company"))
     name = models.CharField(_("name"), max_length=200, blank=True)
-    credential = models.ForeignKey(Credential, models.PROTECT, related_name="integrations", verbose_name=_("account"))
+    credential = models.ForeignKey(Credential, models.RESTRICT, related_name="integrations", verbose_name=_("account"))
     connections = models.ManyToManyField(Connection, related_name="integrations", verbose_name=_("PBX connections"))
     active = models.BooleanField(_("integration is active"), default=False)
     filter_numbers = models.BooleanField(_("filter by virtual numbers"), default=False)
@@ -155,8 +155,8 @@ class CallSync(models.Model):
         WAITING = "waiting", _("waits for a decision")
 
     call = models.ForeignKey(Call, models.CASCADE, related_name="syncs")
-    credential = models.ForeignKey(Credential, models.CASCADE, related_name="syncs")
-    integration = models.ForeignKey(Integration, models.CASCADE, related_name="syncs", verbose_name=_("integration"))
+    credential = models.ForeignKey(Credential, models.RESTRICT, related_name="syncs")
+    integration = models.ForeignKey(Integration, models.RESTRICT, related_name="syncs", verbose_name=_("integration"))
 
     # The planner's
     state = models.CharField(_("state"), max_length=8, choices=State)

@@ -49,6 +49,7 @@ PER_ACCOUNT = 40
 AT_A_LOOK = 2000
 WORKED = [
     "noted",
+    "priority",
     "progress",
     "intent",
     "lease",
@@ -148,7 +149,8 @@ def _claim_all(sync_ids: list[int]) -> list[Claim | Idle]:
 
 def _most_urgent(credential_ids: list[int], now: datetime) -> dict[int, list[int]]:
     """Ids of the most urgent rows of each account that has any that are due."""
-    rows = due(now).order_by("priority", "due_at", "id").values_list("credential_id", "id")
+    # In the order of the index: without statistics SQLite would else read all that the account ever had.
+    rows = due(now).order_by("credential_id", "priority", "due_at", "id").values_list("credential_id", "id")
     found = list(rows.filter(credential__in=credential_ids)[:AT_A_LOOK])
     if len(found) == AT_A_LOOK:  # one account's backlog must not hide what the others have to do
         found = [row for each in credential_ids for row in rows.filter(credential=each)[:PER_ACCOUNT]]
@@ -262,19 +264,21 @@ def _job(row: CallSync, wanting: Wanting) -> Job:
 
 
 def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idle]:
-    """When there will be work in accounts that have none now."""
+    """When there will be work in accounts that have none now (of a long backlog: at the latest; the sweep comes too)."""
     answers: dict[int, Claim | Idle] = {credential_id: Idle() for credential_id in credential_ids}
-    if credential_ids:
-        waiting = CallSync.objects.filter(
-            credential__in=credential_ids,
-            state=Constant(CallSync.State.WANTED),
-            parked=False,
-            wanted__gt=F("noted"),
-            not_before__gt=now,
-        )
-        for row in waiting.order_by().values("credential").annotate(soonest=Min("not_before")):
-            answers[row["credential"]] = Idle((row["soonest"] - now).total_seconds())
-    return answers
+    if not credential_ids:
+        return answers
+    later = CallSync.objects.filter(
+        credential__in=credential_ids,
+        state=Constant(CallSync.State.WANTED),
+        parked=False,
+        wanted__gt=F("noted"),
+        not_before__gt=now,
+    ).order_by("credential_id", "priority", "due_at")
+    soonest: dict[int, datetime] = {}
+    for credential_id, not_before in later.values_list("credential_id", "not_before")[:AT_A_LOOK]:
+        soonest[credential_id] = min(not_before, soonest.get(credential_id, not_before))
+    return answers | {each: Idle((moment - now).total_seconds()) for each, moment in soonest.items()}
 
 
 _claim = Together(_claim_all)
@@ -367,7 +371,7 @@ _note = Together(_note_surely)
 
 def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: datetime) -> None:
     row.lease = row.lease_until = None
-    crm, name = row_crm(wanting), work.step.name
+    crm, name = wanting.adapter.slug, work.step.name
     if isinstance(result, OutboundError):
         steps.labels(crm, name, result.kind).inc()
         _note_error(row, work.step, result, now)
@@ -379,18 +383,17 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: 
     row.progress = {**row.progress, **result.progress}
     row.history = [*row.history, {"at": now.isoformat(), "step": name, "words": result.words}][-HISTORY:]
     facts = work.job.facts
-    if wanting.adapter.plan(Job(facts, work.job.settings, row.progress)) is None:
+    if following := wanting.adapter.plan(Job(facts, work.job.settings, row.progress)):
+        row.priority = following.priority
+    else:
         row.noted = max(row.noted, facts.version)
     if row.due_at:
         lag.labels(crm).observe((now - row.due_at).total_seconds())
 
 
-def row_crm(wanting: Wanting) -> str:
-    return wanting.adapter.slug
-
-
 def _note_error(row: CallSync, step: Step, error: OutboundError, now: datetime) -> None:
     row.attempts += 1
+    log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
     row.intent = step.name if error.fate_unknown else ""
     if isinstance(error, CredentialsRefused):

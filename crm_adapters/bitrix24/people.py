@@ -93,7 +93,7 @@ def card_changes(job: Job) -> tuple[list[str], list[str]]:
     if wanted is None:
         return [], []
     there = shown(job)
-    answered = any(p.talking for p in job.facts.participants)
+    answered = any(p.talking or p.answered_at for p in job.facts.participants)
     return [user for user in wanted if user not in there], [u for u in there if answered and u not in wanted]
 
 

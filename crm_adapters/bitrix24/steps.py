@@ -161,11 +161,12 @@ def cards(job: Job) -> Group:
 
 def cards_set(job: Job, answers: Answers) -> Result:
     """`false` (the call is unknown) is no error and is not asked again: `finish` will find out."""
-    watchers = people.watchers(job)
+    new, old = people.card_changes(job)
     error = next((each for each in answers.values() if isinstance(each, OutboundError)), None)
     if error and not isinstance(error, Rejected):
         return error
-    return Done({"shown": people.shown(job) if watchers is None else watchers}, error.words if error else "")
+    shown = [user for user in [*people.shown(job), *new] if user not in old]
+    return Done({"shown": shown}, error.words if error else "")
 
 
 # --- finish -----------------------------------------------------------------------------------------------------------

@@ -154,6 +154,7 @@ def test_an_account_is_written_once(mine: World) -> None:
 
 
 def test_without_any_integration(mine: World, signed_in: Callable[..., Client]) -> None:
+    mine.sync.delete()
     mine.integration.delete()
     assert "there is no integration yet" in page(signed_in(mine.company, language="en"), mine.call)
 

@@ -131,6 +131,14 @@ def test_a_decision_writes_what_waited(mine: World, waiting: CallSync, refolded:
     assert refolded == [waiting.call]
 
 
+def test_what_waited_becomes_work_for_the_crm(mine: World, waiting: CallSync) -> None:
+    decisions.decide(mine.unknown, Choice(Extension.Handling.EMPLOYEE, mine.employee), write=True)
+    waiting.refresh_from_db()
+    assert waiting.state == CallSync.State.WANTED
+    assert waiting.wanted > waiting.noted
+    assert decisions.undecided(mine.company) == []
+
+
 def test_a_decision_may_leave_what_waited(mine: World, waiting: CallSync, refolded: list[Call]) -> None:
     decisions.decide(mine.unknown, Choice(Extension.Handling.DEFAULT), write=False)
     waiting.refresh_from_db()
