@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SOURCES := .
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv run run-fresh serve migrate test
+.PHONY: help .venv run run-fresh serve migrate test bench
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -55,3 +55,6 @@ test: .venv/.dev .env ## Run every check and every test
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) -m pytest -n auto
+
+bench: .venv/.dev ## Measure what one core carries (BENCH=--quick for two minutes; --help for more)
+	@$(PY) -m tests.bench $(BENCH)

@@ -58,6 +58,7 @@ class CallFacts:
     of `answered`, `missed`, `busy`, `no_answer`, `cancelled`, `rejected`, `failed`. `recording_url` is a link of ours
     that lives; `recording_expected` says that a recording may still come. `crm_call` is the CRM's own id of the call
     where the CRM began it. `live` is false for a call that is written long after it happened: nothing pops up then.
+    `gathering`: a group is being rung, so others may begin to ring within the moment.
     """
 
     id: str
@@ -80,6 +81,7 @@ class CallFacts:
     crm_user: str = ""
     crm_entity: str = ""
     live: bool = True
+    gathering: bool = False
 
     @property
     def finished(self) -> bool:
@@ -115,11 +117,15 @@ class Priority(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next thing to do for a call. `name` is kept as the intent while the request is under way."""
+    """The next thing to do for a call. `name` is kept as the intent while the request is under way.
+
+    `settle`: seconds to wait for what belongs together (a group that begins to ring), where requests are scarce.
+    """
 
     name: str
     priority: Priority
     repeat: Repeat
+    settle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def facts_of(call: Call, people: Sequence[Person], audio: Sequence[Recording], w
         crm_user=mine.get("crm_user", ""),
         crm_entity=mine.get("crm_entity", ""),
         live=not finished and timezone.now() - call.first_received_at < LIVE,
+        gathering=bool(call.waiting_leg),
     )
 
 

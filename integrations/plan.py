@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
+from threading import Timer
 from typing import Any
 
 from django.db import transaction
@@ -125,7 +127,8 @@ def _plan_step(row: CallSync, wanting: Wanting, facts: CallFacts) -> None:
     """There is work when the CRM lacks a step; while a request is under way its notes are still to come, so perhaps."""
     step = wanting.adapter.plan(Job(facts, wanting.settings, row.progress))
     if step or row.intent:
-        row.wanted, row.due_at = facts.version, timezone.now()
+        row.wanted = facts.version
+        row.due_at = timezone.now() + timedelta(seconds=step.settle if step else 0)
         row.priority = step.priority if step else row.priority
 
 
@@ -172,4 +175,10 @@ def _wake(rows: list[CallSync]) -> None:
 
 
 def _send(row: CallSync) -> None:
-    sync_call.send(row.pk)
+    wait = (row.due_at - timezone.now()).total_seconds() if row.due_at else 0.0
+    if wait > 0:  # the broker's own delays are only good to a second
+        timer = Timer(wait, sync_call.send, [row.pk])
+        timer.daemon = True
+        timer.start()
+    else:
+        sync_call.send(row.pk)

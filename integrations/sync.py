@@ -113,6 +113,7 @@ def due(now: datetime | None = None) -> QuerySet[CallSync]:
         state=Constant(CallSync.State.WANTED),
         parked=False,
         wanted__gt=F("noted"),
+        due_at__lte=now,
     )
 
 
@@ -264,7 +265,7 @@ def _job(row: CallSync, wanting: Wanting) -> Job:
 
 
 def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idle]:
-    """When there will be work in accounts that have none now (of a long backlog: at the latest; the sweep comes too)."""
+    """When there will be work in accounts that have none now. Behind a long backlog the sweep may know it sooner."""
     answers: dict[int, Claim | Idle] = {credential_id: Idle() for credential_id in credential_ids}
     if not credential_ids:
         return answers
@@ -277,7 +278,8 @@ def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idl
     ).order_by("credential_id", "priority", "due_at")
     soonest: dict[int, datetime] = {}
     for credential_id, not_before in later.values_list("credential_id", "not_before")[:AT_A_LOOK]:
-        soonest[credential_id] = min(not_before, soonest.get(credential_id, not_before))
+        if not_before:
+            soonest[credential_id] = min(not_before, soonest.get(credential_id, not_before))
     return answers | {each: Idle((moment - now).total_seconds()) for each, moment in soonest.items()}
 
 

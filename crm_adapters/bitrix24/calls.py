@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from django.utils.translation import gettext as _
 
@@ -34,9 +35,11 @@ MAX_AGAIN = 3
 # Repeating `register` is harmless for 30 minutes: EXTERNAL_CALL_ID gives the same CALL_ID. A call that is written later
 # than that may already be in the statistics (our notes came from a backup, say): look there first.
 _REGISTER_LIVE = Step("register", Priority.POP_UP, Repeat.KEY)
+_REGISTER_GROUP = replace(_REGISTER_LIVE, settle=0.15)  # one request for all whose phones begin to ring together
 _REGISTER_ENDED = Step("register", Priority.FINISH, Repeat.KEY)
 _REGISTER_LATE = Step("register", Priority.FINISH, Repeat.LOOK)
 _CARDS = Step("cards", Priority.POP_UP, Repeat.KEY)
+_CARDS_GROUP = replace(_CARDS, settle=0.15)
 _FINISH = Step("finish", Priority.FINISH, Repeat.LOOK)
 _RECORD = Step("record", Priority.RECORDING, Repeat.KEY)  # attaching again replaces the file
 _UTM = Step("utm", Priority.RECORDING, Repeat.KEY)  # the same tags once more
@@ -64,7 +67,9 @@ def plan(job: Job) -> Step | None:
         return _plan_rest(job)
     if facts.finished:
         return _FINISH
-    return _CARDS if facts.live and any(people.card_changes(job)) else None
+    if not facts.live or not any(people.card_changes(job)):
+        return None
+    return _CARDS_GROUP if facts.gathering else _CARDS
 
 
 def _plan_register(facts: CallFacts) -> Step | None:
@@ -72,7 +77,9 @@ def _plan_register(facts: CallFacts) -> Step | None:
         return _REGISTER_LATE if facts.finished or _has_begun(facts) else None
     if facts.finished:
         return _REGISTER_ENDED
-    return _REGISTER_LIVE if _has_begun(facts) else None
+    if not _has_begun(facts):
+        return None
+    return _REGISTER_GROUP if facts.gathering else _REGISTER_LIVE
 
 
 def _has_begun(facts: CallFacts) -> bool:

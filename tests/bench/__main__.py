@@ -34,7 +34,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", action="store_true", help="print the tables of docs/benchmarks.md")
     parser.add_argument("--profile", action="store_true", help="print where the processor's time goes (needs py-spy)")
     parser.add_argument("--companies", type=int, default=150)
-    parser.add_argument("--only", help="comma-separated parts: highest, fixed, routing, hits, portal, memory, back")
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the product to try; {folder} stands for its data folder",
+    )
     parser.add_argument("--rate", type=float, help="instead of everything: one load at this many events a second")
     parser.add_argument("--seconds", type=float, help="how long each load lasts")
     return parser.parse_args()
@@ -44,7 +50,8 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     """Everything about one stack."""
     quick = options.quick
     seconds = options.seconds or (4.0 if quick else 8.0)
-    with Crm(options.companies) as crm, Product(kind, folder, crm, options.companies) as product:
+    extra = dict(pair.split("=", 1) for pair in options.env)
+    with Crm(options.companies) as crm, Product(kind, folder, crm, options.companies, extra) as product:
         say(f"{kind}: {options.companies} companies")
         time.sleep(1)
         found: dict[str, Any] = {"idle": asdict(product.memory())}

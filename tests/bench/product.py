@@ -20,13 +20,12 @@ from .pbx import FakePbx
 class Product:
     """`with Product("embedded", folder, crm, 150) as product:` runs it with companies that have a portal each."""
 
-    def __init__(self, kind: str, folder: Path, crm: Crm, companies: int):
+    def __init__(self, kind: str, folder: Path, crm: Crm, companies: int, environment: dict[str, str] | None = None):
         folder.mkdir(parents=True)
         self.kind, self.crm = kind, crm
         self.pbx = FakePbx(free_port())
-        self.stack = Stack(kind, folder)
-        if __import__("os").environ.get("BENCH_X"):
-            self.stack.environment["DATABASE_URL"] += "?conn_max_age=3600" if kind == "embedded" else ""
+        extra = {name: value.format(folder=folder) for name, value in (environment or {}).items()}
+        self.stack = Stack(kind, folder, **extra)
         self._companies = companies
         self.accounts: list[Account] = []
 

@@ -49,7 +49,7 @@ class Profile:
             recorder.wait(60)
         for file in self._folder.glob("*.txt"):
             for line in file.read_text(errors="replace").splitlines():
-                frames, _, samples = line.rpartition(" ")
+                frames, _blank, samples = line.rpartition(" ")
                 if samples.isdigit():
                     self.stacks[tuple(frames.split(";"))] += int(samples)
 

@@ -40,20 +40,19 @@ class Written:
 
 RECORD = 1  # a recording that comes after the end
 COLD = 1  # a client whom nobody has asked for yet
-RING = 1  # one more who begins to ring after the first, as the PBX tells it in a request of its own
 
 WRITTEN = [
     Written("incoming answered", "incoming_direct", ANNA, 3, screens=[{ANNA}, set()]),
     Written("incoming with a recording", "incoming_direct", ANNA, 3 + RECORD, spec={"record": True}),
     Written("missed at one", "missed_direct", DEFAULT, 2, code="304", screens=[{ANNA}, set()]),
-    Written("missed by a group", "missed", DEFAULT, 2 + COLD + RING, code="304", screens=[set(), {ANNA, BORIS}, set()]),
+    Written("missed by a group", "missed", DEFAULT, 2 + COLD, code="304", screens=[set(), {ANNA, BORIS}, set()]),
     Written("nobody answered in time", "missed_timeout", DEFAULT, 2, code="304"),
     Written("busy", "busy", DEFAULT, 2, code="486", screens=[{ANNA}, set()]),
     Written(
         "group, the second answers",
         "incoming_group",
         BORIS,
-        3 + COLD + RING,
+        3 + COLD,
         screens=[set(), {ANNA, BORIS}, {BORIS}, set()],
     ),
     # Each change of screens is one request more than a plain call has.
