@@ -20,7 +20,7 @@ from crm_adapters.base import Adapter
 from employees import phones
 from employees.models import Company
 from integrations import webhooks as crm_webhooks
-from integrations.models import Credential
+from integrations.models import Credential, CrmEvent
 from outbound.errors import OutboundError
 from outbound.http import substituted
 from telephony import routing
@@ -32,7 +32,7 @@ from telephony.providers.base import Provider, Request
 from telephony.routing import Opinion
 from telephony.signals import calls_changed, routing_question
 
-from .recorded import RecordedVendor, recorded_of
+from .recorded import NOT_RECORDED, RecordedVendor, recorded_of
 
 COARSE = {"no_answer": "missed", "cancelled": "missed", "rejected": "failed"}
 """Our finer outcomes, as the samples speak."""
@@ -332,6 +332,20 @@ class _Crm(_Replay):
                     self.vendor.position = index
                     self._send(exchange)
                     self.settle()
+        self._compare()
+
+    def _compare(self) -> None:
+        # What we ask the CRM beyond the recording is refused there, and says nothing about the event.
+        for event in self.credential.events.exclude(state=CrmEvent.State.HANDLED).exclude(error=NOT_RECORDED):
+            self.miss("event", "handled", event.error or event.get_state_display())
+        self.credential.refresh_from_db()
+        ready = self.credential.state == Credential.State.READY
+        for expect in self.expects:
+            crm = expect.get("crm") or {}
+            if "installed" in crm and crm["installed"] != ready:
+                self.miss("installed", crm["installed"], self.credential.state)
+            if "tenant_state" in crm and crm["tenant_state"] != self.credential.state:
+                self.miss("tenant_state", crm["tenant_state"], self.credential.state)
 
     def _send(self, exchange: dict[str, Any]) -> None:
         path, _, query = exchange["path"].partition("?")

@@ -18,6 +18,7 @@ from telephony.models import Command
 PROOFS = {"sign", "signature"}
 """Fields that follow from the others: not compared."""
 _OWN_ADDRESS = re.compile(r"https?://(?:hub\.example[\w.]*|127\.0\.0\.1(?::\d+)?|localhost(?::\d+)?)(?:/[^\s\"'&]*)?")
+NOT_RECORDED = "not in the recording"
 AUDIO = b"\xff\xfb\x90\x00" + b"\x00" * 413
 
 
@@ -104,7 +105,7 @@ class RecordedVendor(BaseAdapter):
         found = self._match(request, asked)
         if found is None:
             self.refused.append(f"{request.method} {_path(request.url or '')}")
-            raise requests.ConnectionError("not in the recording")
+            raise requests.ConnectionError(NOT_RECORDED)
         found.used = True
         return _response(request, found)
 
