@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 from django import forms
@@ -23,6 +22,7 @@ from django import forms
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
+from outbound.vendors import Check, Vendor
 
 Secrets = Mapping[str, str]
 """What a credential holds, by field name: what the form asked for and what the CRM gave us (tokens)."""
@@ -187,15 +187,6 @@ class CrmUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One precondition of a credential: fulfilled, or what to do about it."""
-
-    name: str
-    ok: bool
-    cure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """A request of a CRM as it came. `path` is what follows the credential's own address, `headers` are lower-case."""
 
@@ -258,11 +249,9 @@ class Capability(enum.StrEnum):
 # --- The adapter ------------------------------------------------------------------------------------------------------
 
 
-class Adapter(ABC):
+class Adapter(Vendor, ABC):
     """A CRM protocol. Methods that get `http` speak to the CRM and raise `outbound.errors`."""
 
-    slug: ClassVar[str]
-    title: ClassVar[str]
     capabilities: ClassVar[frozenset[Capability]]
     credential_form: ClassVar[type[forms.Form]]
     settings_form: ClassVar[type[forms.Form]]
@@ -276,13 +265,6 @@ class Adapter(ABC):
     """What the vendor calls a credential's field, where its name differs: vendor's name → field."""
     batch_size: ClassVar[int] = 1
     """How many steps one `perform` takes at the most."""
-
-    @property
-    def folder(self) -> Path:
-        """The adapter's own folder: its guide (`guide.<language>.md`), words and samples lie there."""
-        import sys
-
-        return Path(str(sys.modules[type(self).__module__].__file__)).parent
 
     @abstractmethod
     def account(self, secrets: Secrets) -> str:

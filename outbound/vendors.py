@@ -1,13 +1,37 @@
-"""Finding vendors: each is a folder below a package, and nothing else names it."""
+"""Vendors: each is a folder below a package, and nothing else names it."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Vendor")
+
+
+class Vendor:
+    """What a PBX protocol and a CRM have in common."""
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+
+    @property
+    def folder(self) -> Path:
+        """The vendor's own folder: its guide (`guide.<language>.md`), words and samples lie there."""
+        return Path(str(sys.modules[type(self).__module__].__file__)).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One precondition of an account: fulfilled, or what to do about it."""
+
+    name: str
+    ok: bool
+    cure: str = ""
 
 
 def find(package: ModuleType, module: str, base: type[T]) -> dict[str, T]:

@@ -14,12 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from django import forms
 
 from outbound.http import Http
+from outbound.vendors import Check, Vendor
 
 Secrets = Mapping[str, str]
 """What the credential form of a provider holds, by field name."""
@@ -276,15 +276,6 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One precondition of a connection: fulfilled, or what to do about it."""
-
-    name: str
-    ok: bool
-    cure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Brand:
     """A name on the box: what a customer looks for, and how the form of its family is worded for it."""
 
@@ -299,15 +290,13 @@ class Brand:
 # --- The protocol -----------------------------------------------------------------------------------------------------
 
 
-class Provider(ABC):
+class Provider(Vendor, ABC):
     """A PBX protocol family.
 
     Methods that get `http` speak to the vendor and raise `outbound.errors`; they neither retry nor store. `line` and
     `phone` arguments are E.164; the provider writes them as its vendor wants.
     """
 
-    slug: ClassVar[str]
-    title: ClassVar[str]
     brands: ClassVar[tuple[Brand, ...]]
     capabilities: ClassVar[frozenset[Capability]]
     form: ClassVar[type[forms.Form]]
@@ -322,13 +311,6 @@ class Provider(ABC):
     """Seconds by which this vendor's clock may be ahead, in some accounts: recognised at the first live event."""
     summary_patience: ClassVar[int] = 120
     """Seconds after the end of the last leg within which the vendor's summary is expected."""
-
-    @property
-    def folder(self) -> Path:
-        """The provider's own folder: its guide (`guide.<language>.md`), words and samples lie there."""
-        import sys
-
-        return Path(str(sys.modules[type(self).__module__].__file__)).parent
 
     def identify(self, request: Request) -> str:
         """The account a request to a shared path names (unproven); raises `Refused`."""
