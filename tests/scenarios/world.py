@@ -144,6 +144,8 @@ class World:
 
     def decision(self, played: Played, kind: str) -> dict[str, Any]:
         sql = "SELECT * FROM telephony_decision WHERE call_id = %s AND kind = %s"
+        # It is written once the command was answered: the call may go on before that.
+        wait_until(lambda: self.stack.rows(sql, played.row["id"], kind), "no decision was written")
         return self.stack.row(sql, played.row["id"], kind)
 
     def lead(self, card: Card) -> dict[str, Any]:
