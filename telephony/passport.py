@@ -14,7 +14,7 @@ from employees import phones
 from outbound.masking import MASK, mask
 
 from . import words
-from .inbox import CLOSE_PATH, request_of
+from .events import CLOSE_PATH, request_of
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
 

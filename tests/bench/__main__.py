@@ -62,10 +62,9 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         found["hits"] = figures.hits_by_kind(product)
         say(f"hits: {found['hits']}")
         for name, rate in (("at_30", 30.0), ("at_100", 100.0)):
-            found[name] = asdict(figures.load(product, rate, seconds if quick else 2 * seconds))
+            found[name] = asdict(figures.load(product, rate, seconds if quick else 2 * seconds, 1 if quick else 3))
             say(f"{rate:.0f}/s: answer {found[name]['answer']}, CRM {found[name]['crm']}")
-        first = 200.0 if quick else 300.0
-        best, runs = figures.highest(product, first, seconds, 1.2 if quick else 1.06, say)
+        best, runs = figures.highest(product, 150.0, seconds, 1.3 if quick else 1.06, 1 if quick else 3, say)
         found["highest"] = asdict(best) | {"sustained": best.sustained}
         found["search"] = [asdict(run) | {"sustained": run.sustained} for run in runs]
         found["peak"] = max((run.memory for run in runs), key=lambda memory: memory["rss"])

@@ -63,9 +63,10 @@ class Crm:
         """Portals without calls and with full buckets; tokens stay."""
         requests.post(f"{self.url}/_emulator/reset", json={"keep_auth": True}, timeout=60).raise_for_status()
 
-    def hits(self) -> int:
-        """HTTP requests since the last reset."""
-        return sum(portal["hits"]["total"] for portal in self._get("state?parts=hits")["portals"].values())
+    def hits(self, portal: str = "") -> int:
+        """HTTP requests since the last reset, to one portal or to all."""
+        portals = self._get("state?parts=hits")["portals"]
+        return sum(found["hits"]["total"] for name, found in portals.items() if portal in ("", name))
 
     def commands(self) -> Counter[str]:
         """Commands since the last reset, alone or in batches."""

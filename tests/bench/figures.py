@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from .calls import Call, Shot
 from .client import open_loop
 from .crm import Written
 from .product import Product, soon
+from .provision import WITHOUT_FORWARDING
 
 Figures = dict[str, Any]
 P99_LIMIT = 1.0
@@ -127,15 +128,17 @@ def warm_up(product: Product) -> None:
     product.crm.wait_finished(len(made), 30)
 
 
-def highest(product: Product, first: float, seconds: float, closeness: float, say: Any) -> tuple[Run, list[Run]]:
+def highest(
+    product: Product, first: float, seconds: float, closeness: float, tries: int, say: Callable[[str], None]
+) -> tuple[Run, list[Run]]:
     """The highest rate that is sustained: up by halves until it fails, then halving the gap."""
     runs: list[Run] = []
 
     def holds(rate: float) -> bool:
-        run = load(product, rate, seconds)
-        if not run.sustained:  # once more: a single hiccup of the machine is not the product's limit
+        run = load(product, rate, seconds, tries)
+        if not run.sustained and tries > 1:  # once more: a single hiccup of the machine is not the product's limit
             time.sleep(1)
-            run = load(product, rate, seconds)
+            run = load(product, rate, seconds, tries)
         runs.append(run)
         say(f"  {rate:.0f}/s: {'held' if run.sustained else 'not held'} {_brief(run)}")
         return run.sustained
@@ -164,21 +167,21 @@ def _brief(run: Run) -> str:
 
 
 def hits_by_kind(product: Product) -> Figures:
-    """HTTP requests to the CRM for one call alone, by kind."""
-    figures: Figures = {}
-    for kind, make in calls.KINDS.items():
-        product.fill_buckets()
-        call = make(product.accounts[0], soon())
-        product.fire(call.shots)
-        product.crm.wait_finished(1, 10)
-        time.sleep(0.3)
-        figures[kind] = product.crm.hits()
-    return figures
+    """HTTP requests to the CRM for one call alone, by kind: each in a portal of its own."""
+    product.fill_buckets()
+    start = soon()
+    made = {
+        kind: make(account, start) for (kind, make), account in zip(calls.KINDS.items(), product.accounts, strict=False)
+    }
+    product.fire([shot for call in made.values() for shot in call.shots])
+    product.crm.wait_finished(len(made), 10)
+    time.sleep(1)
+    return {kind: product.crm.hits(call.account.portal) for kind, call in made.items()}
 
 
 def routing(product: Product, warm_rounds: int) -> Figures:
     """From the event in the greeting to the command at the PBX. Cold: the CRM is asked; warm: the client book knows."""
-    forwarding = product.accounts[1:]
+    forwarding = product.accounts[WITHOUT_FORWARDING:]
     figures: Figures = {}
     cold = _routed(product, forwarding)
     warm: list[float] = []
@@ -201,7 +204,7 @@ def _routed(product: Product, accounts: list[calls.Account]) -> list[float]:
 
 def busy_portal(product: Product, number: int) -> Figures:
     """One portal whose bucket is empty gets many calls at once: how fast they drain at the vendor's own rate."""
-    account = product.accounts[2]
+    account = product.accounts[0]
     product.fill_buckets()
     emptying = [calls.answered(account, soon() + i * 0.08) for i in range(24)]
     product.fire([shot for call in emptying for shot in call.shots])

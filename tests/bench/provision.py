@@ -7,11 +7,12 @@ from typing import Any
 
 from .portals import host_of
 
+WITHOUT_FORWARDING = 4
 SALT = "bench0vpbx0api0salt0000000000000"
 
 
 def run(companies: int, mango_url: str, crm_port: int) -> None:
-    """Company 1 forwards nobody, so that its calls cost no look-up; the others forward to the personal manager."""
+    """The first companies forward nobody, so that their calls cost no look-up; the others to the personal manager."""
     from django.db import transaction
 
     with transaction.atomic():
@@ -36,7 +37,7 @@ def _company(number: int, mango_url: str, portal_url: str) -> dict[str, str]:
     credential.values = _portal(portal, portal_url)
     credential.save()
     integration = Integration.objects.create(
-        company=company, credential=credential, active=True, settings=_settings(number > 1)
+        company=company, credential=credential, active=True, settings=_settings(number > WITHOUT_FORWARDING)
     )
     integration.connections.add(connection)
     for name, extension, user in (("Anna", "101", "12"), ("Boris", "102", "13"), ("Vera", "103", "14")):

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from employees.models import Extension
-from telephony import directory, inbox
+from telephony import calls, directory, inbox
 from telephony.models import Call, Connection, InboxEvent, Participant
 from telephony.providers import registry
 from telephony.providers.base import NotUnderstood, Request
@@ -119,14 +119,14 @@ def test_our_own_mistake_in_an_event_stops_nothing(line: Line, monkeypatch: pyte
 
 def test_a_call_that_cannot_be_saved_holds_up_nobody_else(line: Line, monkeypatch: pytest.MonkeyPatch):
     """A bad value in one company's events is that company's trouble: the event is put aside with words."""
-    apply = inbox._apply
+    apply = calls._apply
 
     def poisoned(call: Call, *rest: Any) -> bool:
         if call.key == "E2":
             raise ValueError("A string literal cannot contain NUL (0x00) characters.")
         return apply(call, *rest)
 
-    monkeypatch.setattr(inbox, "_apply", poisoned)
+    monkeypatch.setattr(calls, "_apply", poisoned)
     line.leg("Appeared", 1, call="E1")
     line.leg("Appeared", 1, call="E2")
     Line().leg("Appeared", 1, call="E3")

@@ -1,0 +1,314 @@
+"""From facts to calls: load what is known of them, fold, and save what changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from employees import phones
+from employees.models import Extension
+
+from . import directory
+from .directory import Known, Short
+from .events import parse
+from .fold import CallState, FoldedCall, fold
+from .hot import upsert
+from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
+from .providers.base import Alias, Fact, Leg, LegState, RecordingState
+
+CallKey = tuple[int, str]
+"""A connection's id and the vendor's id of the call."""
+UNKNOWN = Short(Extension.Handling.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Told:
+    """What some events say, by call. `events` get their call's id when it is known."""
+
+    facts: dict[CallKey, list[Fact]] = field(default_factory=lambda: defaultdict(list))
+    events: dict[CallKey, list[InboxEvent]] = field(default_factory=lambda: defaultdict(list))
+
+
+def take_in(told: Told) -> list[Call]:
+    """Bring the calls to what their facts tell, together with all that was told before; those that changed.
+
+    Inside a transaction of the caller's, after `lock_drain`.
+    """
+    if not told.facts:
+        return []
+    calls = _load_calls(told)
+    _load_earlier_facts(told, calls)
+    dials = _dials(told)
+    load_people(calls.values())
+    changed: list[Call] = []
+    folded: dict[CallKey, FoldedCall] = {}
+    for key, facts in told.facts.items():
+        if not facts:
+            continue
+        folded[key] = fold(facts, dials.keys())
+        call = calls.get(key) or _new_call(key)
+        calls[key] = call
+        if _apply(call, folded[key], dials):
+            changed.append(call)
+    _save_calls(changed)
+    changed_ids = {call.pk for call in changed}
+    touched = _save_people(calls, folded) | _save_recordings(calls, folded)
+    grow([call for call in calls.values() if call.pk in touched - changed_ids])
+    _save_aliases(told, calls)
+    for key, events in told.events.items():
+        for event in events:
+            event.call_id = calls[key].pk
+    return [call for call in calls.values() if call.pk in changed_ids | touched]
+
+
+def _load_calls(told: Told) -> dict[CallKey, Call]:
+    connections = {connection_id for connection_id, _ in told.facts}
+    keys = {key for _, key in told.facts}
+    rows = Call.objects.filter(connection_id__in=connections, key__in=keys)
+    calls = {(call.connection_id, call.key): call for call in rows}
+    missing = {key for key in told.facts if key not in calls}
+    if missing:
+        aliases = CallAlias.objects.filter(
+            connection_id__in=connections, key__in={key for _, key in missing}
+        ).select_related("call")
+        for alias in aliases:
+            _move(told, (alias.connection_id, alias.key), (alias.connection_id, alias.call.key))
+            calls[(alias.connection_id, alias.call.key)] = alias.call
+    for key in [key for key in told.facts if key not in calls]:
+        for fact in told.facts[key]:
+            if isinstance(fact, Alias):
+                _move(told, (key[0], fact.other), key)
+    return calls
+
+
+def _move(told: Told, old: CallKey, new: CallKey) -> None:
+    """Facts that came under another id of the same call belong to it."""
+    if old != new and old in told.facts:
+        told.facts[new] += told.facts.pop(old)
+        told.events[new] += told.events.pop(old, [])
+
+
+def _load_earlier_facts(told: Told, calls: dict[CallKey, Call]) -> None:
+    ids = {call.pk: key for key, call in calls.items()}
+    if not ids:
+        return
+    for event in InboxEvent.objects.filter(call_id__in=ids, state=InboxEvent.State.FOLDED).order_by("id"):
+        key = ids[event.call_id]  # type: ignore[index]
+        told.facts[key] += [fact for fact in parse(event) if isinstance(fact, Fact)]
+
+
+def _dials(told: Told) -> dict[str, Command]:
+    """Dial commands of ours that these calls name, by the id that the PBX knows."""
+    named = {fact.command for facts in told.facts.values() for fact in facts if isinstance(fact, Leg) and fact.command}
+    if not named:
+        return {}
+    connections = {connection_id for connection_id, _ in told.facts}
+    rows = Command.objects.filter(connection_id__in=connections, wire_id__in=named, kind="dial")
+    return {command.wire_id: command for command in rows}
+
+
+def _new_call(key: CallKey) -> Call:
+    known = directory.by_id(key[0])
+    call = Call(connection_id=key[0], company_id=known.company_id, key=key[1])
+    call.people, call.audio = [], []
+    return call
+
+
+def _apply(call: Call, folded: FoldedCall, dials: dict[str, Command]) -> bool:
+    """Bring a call to what its facts tell; true when that changed anything."""
+    known = directory.by_id(call.connection_id)
+    shift = timedelta(seconds=known.clock_shift or 0)
+    whose = _shorts(known, folded).get(folded.extension, UNKNOWN)
+    now: dict[str, object] = {
+        "direction": folded.direction,
+        "state": folded.state,
+        "outcome": folded.outcome or "",
+        "client_phone": phones.normalise(folded.client_number, known.region)[:128],
+        "virtual_number": phones.normalise(folded.virtual_number, known.region)[:128],
+        "extension": folded.extension[:32],
+        "first_extension": folded.first_extension[:32],
+        "employee_id": whose.employee_id,
+        "dialled_by_id": next((dials[wire].pk for wire in folded.commands if wire in dials), call.dialled_by_id),
+        "started_at": _shifted(folded.started_at, shift) or call.first_received_at,
+        "answered_at": _shifted(folded.answered_at, shift),
+        "ended_at": _shifted(folded.ended_at, shift),
+        "talk_seconds": folded.talk_seconds,
+        "wait_seconds": _wait(folded),
+        "live_leg": folded.live_leg,
+        "waiting_leg": folded.waiting_leg,
+        "legs_ended_at": _shifted(folded.legs_ended_at, shift),
+        "tracking_number": folded.tracking_number,
+    }
+    different = [name for name, value in now.items() if getattr(call, name) != value]
+    for name in different:
+        setattr(call, name, now[name])
+    call.changes = set(different)
+    if different or not call.version:
+        call.version += 1
+    return bool(different) or call.pk is None
+
+
+def _shifted(moment: datetime | None, shift: timedelta) -> datetime | None:
+    return moment - shift if moment else None
+
+
+def _wait(folded: FoldedCall) -> int:
+    until = folded.answered_at or folded.ended_at
+    return max(0, round((until - folded.started_at).total_seconds())) if until and folded.started_at else 0
+
+
+def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
+    """The company's extensions. One that nobody has seen before is written down as unknown."""
+    shorts = directory.extensions(known.company_id)
+    named = {share.extension for share in folded.shares} | {folded.extension}
+    if strangers := {number for number in named if number and number not in shorts}:
+        rows = [Extension(company_id=known.company_id, number=number[:32]) for number in sorted(strangers)]
+        Extension.objects.bulk_create(rows, ignore_conflicts=True)
+        shorts.update(dict.fromkeys(strangers, UNKNOWN))
+    return shorts
+
+
+# --- Saving -----------------------------------------------------------------------------------------------------------
+
+_CALL_FIELDS = [
+    "version",
+    "direction",
+    "state",
+    "outcome",
+    "client_phone",
+    "virtual_number",
+    "extension",
+    "first_extension",
+    "employee",
+    "dialled_by",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "talk_seconds",
+    "wait_seconds",
+    "live_leg",
+    "waiting_leg",
+    "legs_ended_at",
+    "tracking_number",
+]
+"""What the fold owns; the client and what call tracking said are written by others."""
+_PERSON_FIELDS = ["extension", "employee", "leg", "state", "rang_at", "answered_at", "left_at", "why"]
+
+
+def _save_calls(changed: list[Call]) -> None:
+    Call.objects.bulk_create([call for call in changed if call.pk is None])
+    upsert([call for call in changed if call.version > 1], _CALL_FIELDS)
+
+
+def load_people(calls: Iterable[Call]) -> None:
+    by_id = {call.pk: call for call in calls}
+    for call in by_id.values():
+        call.people, call.audio = [], []
+    if by_id:
+        for person in Participant.objects.filter(call_id__in=by_id).order_by("position"):
+            by_id[person.call_id].people.append(person)
+        for recording in Recording.objects.filter(call_id__in=by_id).order_by("id"):
+            by_id[recording.call_id].audio.append(recording)
+
+
+def _save_people(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCall]) -> set[int]:
+    """Write the participants that changed; returns the ids of their calls."""
+    rows: list[Participant] = []
+    for key, told in folded.items():
+        call = calls[key]
+        known = directory.by_id(call.connection_id)
+        shorts = directory.extensions(known.company_id)
+        shift = timedelta(seconds=known.clock_shift or 0)
+        people = [
+            Participant(
+                call_id=call.pk,
+                position=position,
+                extension=share.extension[:32],
+                employee_id=shorts.get(share.extension, UNKNOWN).employee_id,
+                leg=share.leg,
+                state=LegState.ENDED if told.state is CallState.FINISHED else share.state,
+                rang_at=_shifted(share.rang_at, shift),
+                answered_at=_shifted(share.answered_at, shift),
+                left_at=_shifted(share.left_at, shift),
+                why=share.why or "",
+            )
+            for position, share in enumerate(told.shares)
+        ]
+        before: list[Participant] = call.people
+        changed = [row for row in people if row.position >= len(before) or not _same(row, before[row.position])]
+        if len(before) > len(people):
+            Participant.objects.filter(call_id=call.pk, position__gte=len(people)).delete()
+        rows += changed
+        call.people = people
+    if rows:
+        Participant.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["call", "position"], update_fields=_PERSON_FIELDS
+        )
+    return {row.call_id for row in rows}
+
+
+def _same(one: Participant, other: Participant) -> bool:
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("extension", "employee_id", "leg", "state", "rang_at", "answered_at", "left_at", "why")
+    )
+
+
+_RANK = {
+    Recording.State.ANNOUNCED: 0,
+    Recording.State.ABSENT: 1,
+    Recording.State.READY: 2,
+    Recording.State.STORED: 3,
+    Recording.State.FAILED: 3,
+}
+
+
+def _save_recordings(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCall]) -> set[int]:
+    """Write what became known of recordings; returns the ids of their calls."""
+    rows: list[Recording] = []
+    now = timezone.now()
+    for key, told in folded.items():
+        call = calls[key]
+        known = {row.key: row for row in call.audio}
+        for fact in told.recordings.values():
+            row = known.get(fact.recording)
+            if row and _RANK[Recording.State(row.state)] >= _RANK[Recording.State(fact.state)]:
+                continue
+            if row is None:
+                row = Recording(call_id=call.pk, key=fact.recording, vendor_url=fact.url)
+                call.audio.append(row)
+            row.state = Recording.State(fact.state)
+            row.extension = fact.extension or row.extension
+            row.vendor_url = fact.url or row.vendor_url
+            row.due_at = now if fact.state is RecordingState.READY else None
+            rows.append(row)
+    if rows:
+        Recording.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["call", "key"],
+            update_fields=["state", "extension", "vendor_url", "due_at"],
+        )
+    return {row.call_id for row in rows}
+
+
+def grow(calls: list[Call]) -> None:
+    """Calls of which only the people or the recordings changed are changed calls too."""
+    for call in calls:
+        call.version += 1
+    upsert(calls, ["version"])
+
+
+def _save_aliases(told: Told, calls: dict[CallKey, Call]) -> None:
+    rows = [
+        CallAlias(call=calls[key], connection_id=key[0], key=fact.other)
+        for key, facts in told.facts.items()
+        for fact in facts
+        if isinstance(fact, Alias)
+    ]
+    if rows:
+        CallAlias.objects.bulk_create(rows, ignore_conflicts=True)
