@@ -16,8 +16,8 @@ from django.utils import timezone
 from crm_adapters.base import CallFacts, Job
 from employees.models import Extension
 from telephony import directory as telephony_directory
+from telephony import statements
 from telephony.directory import Short
-from telephony.hot import upsert
 from telephony.models import Call, Command
 from telephony.models import Participant as Person
 from telephony.providers.base import Direction
@@ -60,8 +60,8 @@ def plan_calls(calls: list[Call], **_: Any) -> None:
                 new.append(row)
             elif _plan(call, wanting, row):
                 renewed.append(row)
-    CallSync.objects.bulk_create(new)
-    upsert(renewed, PLANNED)
+    statements.insert_for_ids(new)
+    statements.update(renewed, PLANNED)
     _wake(new + renewed)
 
 
@@ -69,7 +69,7 @@ def _existing(calls: list[Call]) -> dict[int, list[CallSync]]:
     rows: dict[int, list[CallSync]] = defaultdict(list)
     seen_before = [call.pk for call in calls if call.version > 1]
     if seen_before:
-        for row in CallSync.objects.filter(call_id__in=seen_before):
+        for row in statements.select(CallSync, {"call_id": seen_before}):
             rows[row.call_id].append(row)
     return rows
 

@@ -14,9 +14,11 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import connection
 from django.db.models import F, Min, Q, QuerySet
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
@@ -27,10 +29,10 @@ from outbound.errors import CredentialsRefused, OutboundError, Rejected
 from outbound.http import Exchange as Masked
 from outbound.http import Http
 from outbound.limits import Limit, Limiter
-from telephony import exchanges
+from telephony import calls, exchanges, statements
 from telephony.exchanges import DatabaseLimiter
-from telephony.hot import Constant, Together, hot_write, persistently, upsert
-from telephony.models import Exchange
+from telephony.hot import Constant, Together, hot_write, persistently
+from telephony.models import Call, Command, Exchange
 
 from . import credentials, directory
 from .directory import Wanting
@@ -100,7 +102,8 @@ def work_off(sync_id: int, rounds: int = 50) -> float | None:
         claim = _claim(sync_id)
         if isinstance(claim, Idle):
             return claim.wait
-        _note((claim, _perform(claim)))
+        if not _note((claim, _perform(claim))):
+            return None
     return 0.0
 
 
@@ -148,18 +151,40 @@ def _claim_all(sync_ids: list[int]) -> list[Claim | Idle]:
     return [answers.pop(asked[sync_id], Idle()) if sync_id in asked else Idle() for sync_id in sync_ids]
 
 
+DUE = (
+    "state = 'wanted' AND NOT parked AND wanted > noted AND due_at <= %s"
+    " AND (not_before IS NULL OR not_before <= %s) AND (lease_until IS NULL OR lease_until < %s)"
+)
+"""What `due` asks, as the hot path asks it."""
+
+
+def _at(now: datetime) -> list[Any]:
+    """What fills `DUE`."""
+    return [connection.ops.adapt_datetimefield_value(now)] * 3
+
+
 def _most_urgent(credential_ids: list[int], now: datetime) -> dict[int, list[int]]:
     """Ids of the most urgent rows of each account that has any that are due."""
-    # In the order of the index: without statistics SQLite would else read all that the account ever had.
-    rows = due(now).order_by("credential_id", "priority", "due_at", "id").values_list("credential_id", "id")
-    found = list(rows.filter(credential__in=credential_ids)[:AT_A_LOOK])
+    found = _urgent_rows(credential_ids, AT_A_LOOK, now)
     if len(found) == AT_A_LOOK:  # one account's backlog must not hide what the others have to do
-        found = [row for each in credential_ids for row in rows.filter(credential=each)[:PER_ACCOUNT]]
+        found = [row for each in credential_ids for row in _urgent_rows([each], PER_ACCOUNT, now)]
     urgent: dict[int, list[int]] = defaultdict(list)
     for credential_id, row_id in found:
         if len(urgent[credential_id]) < PER_ACCOUNT:
             urgent[credential_id].append(row_id)
     return urgent
+
+
+def _urgent_rows(credential_ids: list[int], most: int, now: datetime) -> list[tuple[int, int]]:
+    """Credential and id of rows, in the order of the index: without statistics SQLite would else read everything."""
+    if not credential_ids:
+        return []
+    places = ", ".join(["%s"] * len(credential_ids))
+    order = f"ORDER BY credential_id, priority, due_at, id LIMIT {most}"
+    asked = f"SELECT credential_id, id FROM integrations_callsync WHERE credential_id IN ({places}) AND {DUE} {order}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(asked, [*credential_ids, *_at(now)])
+        return list(cursor.fetchall())
 
 
 def _claim_accounts(named: dict[int, str], urgent: dict[int, list[int]], now: datetime) -> dict[int, Claim | Idle]:
@@ -174,17 +199,18 @@ def _claim_accounts(named: dict[int, str], urgent: dict[int, list[int]], now: da
             answers[credential_id] = Idle((lane.open_at - now).total_seconds())
         elif not (lane.lease_until and lane.lease_until > now):
             free.setdefault(account, credential_id)
-    ready = Credential.objects.exclude(state__in=_PAUSED).in_bulk(free.values())
+    rows = statements.select(Credential, {"id": free.values()})
+    ready = {row.pk: row for row in rows if row.state not in _PAUSED}
     choices = _choose(list(ready.values()), urgent, now)
-    upsert([row for choice in choices.values() for row in choice.settled], WORKED)
+    statements.update([row for choice in choices.values() for row in choice.settled], WORKED)
     busy = {credential_id: choice for credential_id, choice in choices.items() if choice.works}
     limits = [ready[credential_id].adapter.limits(ready[credential_id].values) for credential_id in busy]
     for (credential_id, choice), wait in zip(busy.items(), DatabaseLimiter.take_each(limits), strict=True):
         lane = lanes[named[credential_id]]
         answers[credential_id] = Idle(wait) if wait else _leased(ready[credential_id], lane, choice, now + LEASE)
     claims = [answer for answer in answers.values() if isinstance(answer, Claim)]
-    upsert([row for claim in claims for row, _, _ in claim.works], CLAIMED)
-    upsert([lanes[claim.account] for claim in claims], ["lease", "lease_until"])
+    statements.update([row for claim in claims for row, _, _ in claim.works], CLAIMED)
+    statements.update([lanes[claim.account] for claim in claims], ["lease", "lease_until"])
     return answers
 
 
@@ -197,12 +223,11 @@ def _leased(credential: Credential, lane: Lane, choice: _Choice, until: datetime
 
 def _lanes(accounts: set[str]) -> dict[str, Lane]:
     """Locked; by name, as everybody locks them."""
-    rows = Lane.objects.select_for_update().filter(account__in=accounts).order_by("account")
-    lanes = {lane.account: lane for lane in rows}
-    if len(lanes) < len(accounts):
+    rows = statements.select(Lane, {"account": accounts}, order="account", lock=statements.WAIT)
+    if len(rows) < len(accounts):
         Lane.objects.bulk_create([Lane(account=account) for account in sorted(accounts)], ignore_conflicts=True)
-        lanes = {lane.account: lane for lane in rows.all()}
-    return lanes
+        rows = statements.select(Lane, {"account": accounts}, order="account", lock=statements.WAIT)
+    return {lane.account: lane for lane in rows}
 
 
 @dataclass(slots=True)
@@ -217,18 +242,24 @@ class _Choice:
 def _choose(accounts: list[Credential], urgent: dict[int, list[int]], now: datetime) -> dict[int, _Choice]:
     """The batch of each account."""
     ids = [row_id for credential in accounts for row_id in urgent[credential.pk]]
-    rows = (
-        due(now)
-        .filter(pk__in=ids)
-        .select_related("call")
-        .prefetch_related("call__dialled_by", "call__participants", "call__recordings")
-        .order_by("priority", "due_at", "id")
-        .select_for_update(skip_locked=True, of=("self",))
-    )
+    order = "priority, due_at, id"
+    rows = statements.select(CallSync, {"id": ids}, also=DUE, filling=_at(now), order=order, lock=statements.SKIP)
+    _load_calls(rows)
     of_account: dict[int, list[CallSync]] = {credential.pk: [] for credential in accounts}
-    for row in rows if ids else ():
+    for row in rows:
         of_account[row.credential_id].append(row)
     return {credential.pk: _choice(of_account[credential.pk], credential.adapter.batch_size) for credential in accounts}
+
+
+def _load_calls(rows: list[CallSync]) -> None:
+    """The calls of the rows, with their people, recordings and the commands that began them."""
+    known = {call.pk: call for call in statements.select(Call, {"id": {row.call_id for row in rows}})}
+    calls.load_people(known.values())
+    dialled = {call.dialled_by_id: call for call in known.values() if call.dialled_by_id}
+    for command in statements.select(Command, {"id": dialled}):
+        dialled[command.pk].dialled_by = command
+    for row in rows:
+        row.call = known[row.call_id]
 
 
 def _choice(rows: list[CallSync], size: int) -> _Choice:
@@ -260,7 +291,7 @@ def _choice(rows: list[CallSync], size: int) -> _Choice:
 
 def _job(row: CallSync, wanting: Wanting) -> Job:
     call = row.call
-    facts = facts_of(call, list(call.participants.all()), list(call.recordings.all()), wanting)
+    facts = facts_of(call, call.people, call.audio, wanting)
     return Job(facts, wanting.settings, row.progress)
 
 
@@ -337,8 +368,12 @@ def _http(claim: Claim) -> Http:
 # --- Noting -----------------------------------------------------------------------------------------------------------
 
 
-def _note_all(done: list[tuple[Claim, list[Result]]]) -> list[None]:
-    """Write what was done, where the lease is still ours, and give the lanes back, all in one commit."""
+def _note_all(done: list[tuple[Claim, list[Result]]]) -> list[bool]:
+    """Write what was done, where the lease is still ours, and give the lanes back, all in one commit.
+
+    For each claim whether its account has more to do. Rows that became due while the lane was taken are seen here;
+    whoever brings one later finds the lane free.
+    """
     now = timezone.now()
     with hot_write():
         mine = _still_ours([claim for claim, _ in done])
@@ -349,22 +384,22 @@ def _note_all(done: list[tuple[Claim, list[Result]]]) -> list[None]:
                     row = copy(row)  # noted anew when the database breaks this transaction off
                     _note_row(row, wanting, work, result, now)
                     rows.append(row)
-        upsert(rows, WORKED)
+        statements.update(rows, WORKED)
         _give_back([claim for claim, _ in done], now)
         exchanges.write([row for claim, _ in done for row in _log_rows(claim)])
+        more = _most_urgent([claim.credential.pk for claim, _ in done], timezone.now())
     for claim, _ in done:
         requests_made.labels(claim.credential.crm).inc(len(claim.exchanges))
-    return [None] * len(done)
+    return [claim.credential.pk in more for claim, _ in done]
 
 
 def _still_ours(claims: list[Claim]) -> set[tuple[int, uuid.UUID | None]]:
     """Locked; ids of rows with the leases that they have now."""
     ids = [row.pk for claim in claims for row, _, _ in claim.works]
-    rows = CallSync.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-    return set(rows.values_list("id", "lease"))
+    return {(row.pk, row.lease) for row in statements.select(CallSync, {"id": ids}, lock=statements.WAIT)}
 
 
-def _note_surely(done: list[tuple[Claim, list[Result]]]) -> list[None]:
+def _note_surely(done: list[tuple[Claim, list[Result]]]) -> list[bool]:
     return persistently(partial(_note_all, done))
 
 
@@ -423,11 +458,11 @@ def _give_back(claims: list[Claim], now: datetime) -> None:
         if failure and failed:
             wait = min(LONGEST_LANE_PAUSE, 0.5 * 2.0 ** min(lane.failures, 8))
             lane.open_at = now + timedelta(seconds=max(failure.retry_after or 0.0, random.uniform(wait / 2, wait)))
-    upsert([lane for lane, _ in ours], ["lease", "lease_until", "open_at", "failures"])
+    statements.update([lane for lane, _ in ours], ["lease", "lease_until", "open_at", "failures"])
 
 
 def _log_rows(claim: Claim) -> list[tuple[Exchange, list[int]]]:
-    calls = [row.call_id for row, _, _ in claim.works]
+    ids = [row.call_id for row, _, _ in claim.works]
     purpose = "look" if claim.looking else ", ".join(sorted({work.step.name for _, _, work in claim.works}))
     return [
         (
@@ -438,7 +473,7 @@ def _log_rows(claim: Claim) -> list[tuple[Exchange, list[int]]]:
                 account=claim.credential.uuid,
                 purpose=purpose[:40],
             ),
-            calls,
+            ids,
         )
         for masked in claim.exchanges
     ]

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from employees import phones
 from employees.models import Extension
 
-from . import directory
+from . import directory, statements
 from .directory import Known, Short
 from .events import parse
 from .fold import CallState, FoldedCall, fold
-from .hot import upsert
 from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
 from .providers.base import Alias, Fact, Leg, LegState, RecordingState
 
@@ -68,14 +68,12 @@ def take_in(told: Told) -> list[Call]:
 def _load_calls(told: Told) -> dict[CallKey, Call]:
     connections = {connection_id for connection_id, _ in told.facts}
     keys = {key for _, key in told.facts}
-    rows = Call.objects.filter(connection_id__in=connections, key__in=keys)
+    rows = statements.select(Call, {"connection_id": connections, "key": keys})
     calls = {(call.connection_id, call.key): call for call in rows}
     missing = {key for key in told.facts if key not in calls}
     if missing:
-        aliases = CallAlias.objects.filter(
-            connection_id__in=connections, key__in={key for _, key in missing}
-        ).select_related("call")
-        for alias in aliases:
+        known: dict[str, Iterable[Any]] = {"connection_id": connections, "key": {key for _, key in missing}}
+        for alias in statements.select(CallAlias, known):
             _move(told, (alias.connection_id, alias.key), (alias.connection_id, alias.call.key))
             calls[(alias.connection_id, alias.call.key)] = alias.call
     for key in [key for key in told.facts if key not in calls]:
@@ -96,7 +94,7 @@ def _load_earlier_facts(told: Told, calls: dict[CallKey, Call]) -> None:
     ids = {call.pk: key for key, call in calls.items()}
     if not ids:
         return
-    for event in InboxEvent.objects.filter(call_id__in=ids, state=InboxEvent.State.FOLDED).order_by("id"):
+    for event in statements.select(InboxEvent, {"call_id": ids}, also=f"state = {InboxEvent.State.FOLDED:d}"):
         key = ids[event.call_id]  # type: ignore[index]
         told.facts[key] += [fact for fact in parse(event) if isinstance(fact, Fact)]
 
@@ -200,8 +198,8 @@ _PERSON_FIELDS = ["extension", "employee", "leg", "state", "rang_at", "answered_
 
 
 def _save_calls(changed: list[Call]) -> None:
-    Call.objects.bulk_create([call for call in changed if call.pk is None])
-    upsert([call for call in changed if call.version > 1], _CALL_FIELDS)
+    statements.insert_for_ids([call for call in changed if call.pk is None])
+    statements.update([call for call in changed if call.version > 1], _CALL_FIELDS)
 
 
 def load_people(calls: Iterable[Call]) -> None:
@@ -209,9 +207,9 @@ def load_people(calls: Iterable[Call]) -> None:
     for call in by_id.values():
         call.people, call.audio = [], []
     if by_id:
-        for person in Participant.objects.filter(call_id__in=by_id).order_by("position"):
+        for person in statements.select(Participant, {"call_id": by_id}, order="position"):
             by_id[person.call_id].people.append(person)
-        for recording in Recording.objects.filter(call_id__in=by_id).order_by("id"):
+        for recording in statements.select(Recording, {"call_id": by_id}):
             by_id[recording.call_id].audio.append(recording)
 
 
@@ -244,10 +242,7 @@ def _save_people(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCall]) 
             Participant.objects.filter(call_id=call.pk, position__gte=len(people)).delete()
         rows += changed
         call.people = people
-    if rows:
-        Participant.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["call", "position"], update_fields=_PERSON_FIELDS
-        )
+    statements.put(rows, ["call", "position"], _PERSON_FIELDS)
     return {row.call_id for row in rows}
 
 
@@ -300,7 +295,7 @@ def grow(calls: list[Call]) -> None:
     """Calls of which only the people or the recordings changed are changed calls too."""
     for call in calls:
         call.version += 1
-    upsert(calls, ["version"])
+    statements.update(calls, ["version"])
 
 
 def _save_aliases(told: Told, calls: dict[CallKey, Call]) -> None:

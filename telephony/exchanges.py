@@ -12,7 +12,8 @@ from outbound.http import Exchange as Masked
 from outbound.http import Http
 from outbound.limits import Limit, advance
 
-from .hot import hot_write, upsert
+from . import statements
+from .hot import hot_write
 from .models import Connection, Exchange, ExchangeCall, RateState
 
 
@@ -41,7 +42,7 @@ class DatabaseLimiter:
                 for row, arrival, _ in steps:
                     row.arrival, taken[row.key] = arrival, row
             waits.append(max(wait, 0.0))
-        upsert(taken.values(), ["arrival"])
+        statements.update(taken.values(), ["arrival"])
         return waits
 
     def block(self, key: str, seconds: float) -> None:
@@ -58,12 +59,11 @@ class DatabaseLimiter:
 
 def _rate_states(keys: set[str]) -> dict[str, RateState]:
     """Locked; by key, as everybody locks them."""
-    states = RateState.objects.select_for_update().filter(key__in=keys).order_by("key")
-    rows = {row.key: row for row in states}
+    rows = statements.select(RateState, {"key": keys}, order="key", lock=statements.WAIT)
     if len(rows) < len(keys):
         RateState.objects.bulk_create([RateState(key=key) for key in sorted(keys)], ignore_conflicts=True)
-        rows = {row.key: row for row in states.all()}
-    return rows
+        rows = statements.select(RateState, {"key": keys}, order="key", lock=statements.WAIT)
+    return {row.key: row for row in rows}
 
 
 limiter = DatabaseLimiter()
@@ -89,10 +89,8 @@ def row_of(masked: Masked, *, company_id: int, vendor: str, account: UUID | str,
 def write(rows: Iterable[tuple[Exchange, Iterable[int]]]) -> None:
     """Write exchanges, each with the ids of the calls it spoke of."""
     rows = list(rows)
-    Exchange.objects.bulk_create([exchange for exchange, _ in rows])
-    links = [ExchangeCall(exchange=exchange, call_id=call_id) for exchange, ids in rows for call_id in set(ids)]
-    if links:
-        ExchangeCall.objects.bulk_create(links)
+    statements.insert_for_ids([exchange for exchange, _ in rows])
+    statements.insert([ExchangeCall(exchange=row, call_id=call_id) for row, ids in rows for call_id in set(ids)])
 
 
 def http_for(
@@ -132,4 +130,4 @@ def _secret_values(connection: Connection) -> list[str]:
     return [value for name, value in connection.credentials.items() if name in names and value]
 
 
-__all__ = ["DatabaseLimiter", "http_for", "limiter", "open_http", "row_of", "upsert", "write"]
+__all__ = ["DatabaseLimiter", "http_for", "limiter", "open_http", "row_of", "write"]

@@ -15,12 +15,12 @@ from django.db import OperationalError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from . import calls, directory
+from . import calls, directory, statements
 from .calls import Told
 from .directory import Known
 from .events import CLOSE_PATH, parse
 from .fold import CallState
-from .hot import Constant, hot_write, lock_drain, upsert
+from .hot import Constant, hot_write, lock_drain
 from .models import Call, Command, InboxEvent
 from .providers.base import CommandResult, Fact, Request
 from .signals import calls_changed
@@ -48,7 +48,7 @@ def event_of(known: Known, request: Request) -> InboxEvent:
 def store(events: list[InboxEvent]) -> None:
     """Make events durable, in one commit."""
     with hot_write():
-        InboxEvent.objects.bulk_create(events)
+        statements.insert(events)
 
 
 # --- Draining ---------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def _process(events: list[InboxEvent]) -> None:
     told, results = _read(events)
     _note_results(results)
     changed = calls.take_in(told)
-    upsert(events, ["call", "state", "error"])
+    statements.update(events, ["call", "state", "error"])
     if changed:
         calls_changed.send(sender=Call, calls=changed)
 
@@ -136,7 +136,8 @@ def waiting_events() -> QuerySet[InboxEvent]:
 
 def _take(limit: int) -> list[InboxEvent]:
     """New events, each connection's in the order in which they came; when more wait than fit, by turns."""
-    events = list(waiting_events().order_by("connection_id", "id")[:limit])  # the order of the index
+    by_index = "connection_id, id"
+    events = statements.select(InboxEvent, {}, also=f"state = {InboxEvent.State.NEW:d}", order=by_index, limit=limit)
     if len(events) < limit:
         return events
     waiting: dict[int, list[int]] = defaultdict(list)

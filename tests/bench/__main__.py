@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stack", choices=("embedded", "production", "both"), default="both")
     parser.add_argument("--quick", action="store_true", help="shorter and coarser: under two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--markdown", action="store_true", help="print the tables of docs/benchmarks.md")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="renew the tables in docs/benchmarks.md")
     parser.add_argument("--profile", action="store_true", help="print where the processor's time goes (needs py-spy)")
     parser.add_argument("--companies", type=int, default=150)
     parser.add_argument(
@@ -120,6 +120,8 @@ def main() -> int:
         options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False))
     if not options.rate:
         print(report.markdown(results))
+        if options.markdown:
+            report.renew(options.markdown, results)
     return 0
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-Row = tuple[str, str, str, str]
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 STACKS = ("embedded", "production")
 NAMES = {"embedded": "embedded (SQLite)", "production": "production (PostgreSQL, Redis)"}
 FLOOR_OF = {"embedded": "sqlite", "production": "postgres"}
@@ -92,6 +93,13 @@ def markdown(results: dict[str, Any]) -> str:
         *_table(["floor", "requests/s", "answer at 30/s, p50 / p99", "at 100/s"], list(floor_rows(results))),
     ]
     return "\n".join(lines)
+
+
+def renew(file: Path, results: dict[str, Any]) -> None:
+    """Put the tables between the marks of a document."""
+    before, _, rest = file.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    file.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n\n{END}{after}")
 
 
 def _table(head: list[str], body: list[list[str]]) -> list[str]:
