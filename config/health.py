@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from employees import installation
-from integrations import sync
+from integrations import claims
 from integrations.models import CallSync
 from telephony.models import InboxEvent
 
@@ -107,7 +107,7 @@ def _gauges() -> CollectorRegistry:
             "Events that were not understood",
             InboxEvent.objects.filter(state=InboxEvent.State.FAILED).count(),
         ),
-        "callbridge_sync_due": ("Calls with work left in a CRM", sync.due().count()),
+        "callbridge_sync_due": ("Calls with work left in a CRM", claims.due().count()),
         "callbridge_sync_parked": ("Calls parked after a refusal", CallSync.objects.filter(parked=True).count()),
     }
     for name, (words, value) in figures.items():

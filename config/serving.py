@@ -13,7 +13,7 @@ from django.conf import settings
 from dramatiq import Worker
 
 from employees import installation
-from integrations import sync
+from integrations import claims
 from telephony import recordings, schedule
 from telephony.pipeline import Loop, pipeline
 
@@ -36,7 +36,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         if self.embedded:
-            sync.forget_leases()
+            claims.forget_leases()
             recordings.forget_leases()
         pipeline.start()
         if self.embedded:

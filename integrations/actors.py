@@ -6,7 +6,7 @@ import dramatiq
 
 from telephony.schedule import every
 
-from . import crm_events, sync
+from . import claims, crm_events, sync
 
 
 @dramatiq.actor(queue_name="sync", time_limit=600_000)
@@ -25,7 +25,7 @@ def handle_crm_event(event_id: int) -> None:
 @every(seconds=2)
 def sweep_sync() -> None:
     """Find work that a broker lost, or whose time has come."""
-    for sync_id in sync.accounts_with_work():
+    for sync_id in claims.accounts_with_work():
         sync_call.send(sync_id)
 
 

@@ -69,7 +69,7 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         found["search"] = [asdict(run) | {"sustained": run.sustained} for run in runs]
         found["peak"] = max((run.memory for run in runs), key=lambda memory: memory["rss"])
         found["at_70_percent"] = asdict(_load(product, folder, options, 0.7 * best.rate, seconds))
-        found["routing"] = figures.routing(product, 1 if quick else 3)
+        found["routing"] = figures.routing(product, 1 if quick else 2)
         say(f"routing: {found['routing']}")
         found["busy_portal"] = figures.busy_portal(product, 60 if quick else 150)
         say(f"one busy portal: {found['busy_portal']}")

@@ -32,7 +32,7 @@ from crm_adapters.base import (
 )
 from employees import installation
 from employees.models import Extension
-from integrations import credentials, sync
+from integrations import claims, credentials, sync
 from integrations.models import CallSync, Credential, Integration, Lane
 from outbound.errors import CredentialsRefused, RateLimited, Rejected, Temporary, TokenExpired
 from outbound.http import Http
@@ -298,8 +298,8 @@ def test_a_dead_workers_step_is_looked_for_first(
         sync.work_off(row.pk)
     sync.work_off(row.pk)
     assert paper.steps == ["begin"]  # as long as the lease runs it is his
-    clock.shift(sync.LEASE + timedelta(seconds=1))
-    assert sync.accounts_with_work() == [row.pk]
+    clock.shift(claims.LEASE + timedelta(seconds=1))
+    assert claims.accounts_with_work() == [row.pk]
     sync.work_off(row.pk)
     assert paper.steps == ["begin", "look", *([] if executed else ["begin"])]
     assert made(paper, row) == ["begin"]
@@ -381,7 +381,7 @@ def test_a_refusal_parks_the_call_with_the_crms_words(paper: Paper, make: Callab
     row.refresh_from_db()
     assert (row.parked, row.error_kind, row.error) == (True, "rejected", "E1 no such user")
     assert settled(other)
-    assert sync.accounts_with_work() == []
+    assert claims.accounts_with_work() == []
     assert sync.retry(CallSync.objects.filter(pk=row.pk)) == 1
     sync.work_off(row.pk)
     assert settled(row)
@@ -398,10 +398,10 @@ def test_refused_keys_pause_the_account_and_keep_the_work(
     assert (credential.state, credential.state_words) == (Credential.State.REFUSED, "E401 wrong key")
     assert sync.work_off(other.pk) is None
     assert len(paper.asked) == 1
-    assert sync.accounts_with_work() == []
+    assert claims.accounts_with_work() == []
     credentials.store(credential, {"token": "new"})
     sync.resume(credential)
-    assert len(sync.accounts_with_work()) == 1
+    assert len(claims.accounts_with_work()) == 1
     sync.work_off(row.pk)
     assert paper.tokens[-1] == "new"
     assert made(paper, row) == made(paper, other) == ["begin", "end"]
@@ -421,7 +421,7 @@ def test_an_account_that_is_down_is_left_alone_for_a_while(
         asked = len(paper.asked)
         assert (sync.work_off(row.pk) or 0) > 0
         assert len(paper.asked) == asked
-        assert sync.accounts_with_work() == []
+        assert claims.accounts_with_work() == []
         clock.shift(sync.LONGEST_PAUSE)
     assert waits[-1] > waits[0]
     sync.work_off(row.pk)

@@ -1,0 +1,286 @@
+"""Claiming work for CRM accounts: the account's lane, a token of its limiter, and its most urgent rows under a lease.
+
+What several threads of this process claim at one time is one commit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, Min, Q, QuerySet
+from django.utils import timezone
+
+from crm_adapters.base import Job, Priority, Repeat, Step, Work
+from employees import installation
+from outbound.errors import OutboundError
+from outbound.http import Exchange as Masked
+from telephony import calls, statements
+from telephony.exchanges import DatabaseLimiter
+from telephony.hot import Constant, Together, hot_write
+from telephony.models import Call, Command
+
+from . import directory
+from .directory import Wanting
+from .facts import facts_of
+from .models import CallSync, Credential, Lane
+
+LEASE = timedelta(seconds=settings.SYNC_LEASE_SECONDS)
+PER_ACCOUNT = 40
+"""Rows of an account that are looked at for one batch."""
+AT_A_LOOK = 2000
+WORKED = [
+    "noted",
+    "priority",
+    "progress",
+    "intent",
+    "lease",
+    "lease_until",
+    "not_before",
+    "attempts",
+    "parked",
+    "error_kind",
+    "error",
+    "history",
+]
+CLAIMED = ["intent", "lease", "lease_until"]
+
+
+@dataclass(slots=True)
+class Claim:
+    """Rows of one account under our lease, with the step that each is to make."""
+
+    credential: Credential
+    account: str
+    lease: uuid.UUID
+    works: list[tuple[CallSync, Wanting, Work]]
+    looking: bool
+    exchanges: list[Masked] = field(default_factory=list)
+    failure: OutboundError | None = None
+    """What went wrong for the whole request, not for a row of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing was claimed. `wait`: seconds after which there may be work; None: nothing is due."""
+
+    wait: float | None = None
+
+
+def due(now: datetime | None = None) -> QuerySet[CallSync]:
+    """Rows with work that may be done now."""
+    now = now or timezone.now()
+    return CallSync.objects.filter(
+        Q(not_before=None) | Q(not_before__lte=now),
+        Q(lease_until=None) | Q(lease_until__lt=now),
+        state=Constant(CallSync.State.WANTED),
+        parked=False,
+        wanted__gt=F("noted"),
+        due_at__lte=now,
+    )
+
+
+def accounts_with_work() -> list[int]:
+    """One due row for each account that is not paused."""
+    now = timezone.now()
+    paused = Lane.objects.filter(Q(open_at__gt=now) | Q(lease_until__gt=now)).values_list("account", flat=True)
+    rows = due(now).exclude(credential__state__in=_PAUSED).order_by().values("credential", "credential__account_digest")
+    closed = set(paused)
+    return [row["first"] for row in rows.annotate(first=Min("id")) if row["credential__account_digest"] not in closed]
+
+
+_PAUSED = (Credential.State.REFUSED, Credential.State.DISCONNECTED)
+
+
+def _claim_all(sync_ids: list[int]) -> list[Claim | Idle]:
+    """For the account of each row its lane, a token of its limiter and its most urgent rows, all in one commit."""
+    installation.refresh()
+    now = timezone.now()
+    rows = CallSync.objects.filter(pk__in=sync_ids).values_list("id", "credential_id", "credential__account_digest")
+    named = {credential: digest or f"credential-{credential}" for _, credential, digest in rows}
+    asked = {sync_id: credential for sync_id, credential, _ in rows}
+    urgent = most_urgent(list(named), now)
+    answers = _next_due([credential_id for credential_id in named if credential_id not in urgent], now)
+    if urgent:
+        with hot_write():
+            answers |= _claim_accounts({each: named[each] for each in urgent}, urgent, now)
+    # Who asks for an account that another one asked for in the same lot has come too late.
+    return [answers.pop(asked[sync_id], Idle()) if sync_id in asked else Idle() for sync_id in sync_ids]
+
+
+DUE = (
+    "state = 'wanted' AND NOT parked AND wanted > noted AND due_at <= %s"
+    " AND (not_before IS NULL OR not_before <= %s) AND (lease_until IS NULL OR lease_until < %s)"
+)
+"""What `due` asks, as the hot path asks it."""
+
+
+def _at(now: datetime) -> list[Any]:
+    """What fills `DUE`."""
+    return [connection.ops.adapt_datetimefield_value(now)] * 3
+
+
+def most_urgent(credential_ids: list[int], now: datetime) -> dict[int, list[int]]:
+    """Ids of the most urgent rows of each account that has any that are due."""
+    found = _urgent_rows(credential_ids, AT_A_LOOK, now)
+    if len(found) == AT_A_LOOK:  # one account's backlog must not hide what the others have to do
+        found = [row for each in credential_ids for row in _urgent_rows([each], PER_ACCOUNT, now)]
+    urgent: dict[int, list[int]] = defaultdict(list)
+    for credential_id, row_id in found:
+        if len(urgent[credential_id]) < PER_ACCOUNT:
+            urgent[credential_id].append(row_id)
+    return urgent
+
+
+def _urgent_rows(credential_ids: list[int], most: int, now: datetime) -> list[tuple[int, int]]:
+    """Credential and id of rows, in the order of the index: without statistics SQLite would else read everything."""
+    if not credential_ids:
+        return []
+    places = ", ".join(["%s"] * len(credential_ids))
+    order = f"ORDER BY credential_id, priority, due_at, id LIMIT {most}"
+    asked = f"SELECT credential_id, id FROM integrations_callsync WHERE credential_id IN ({places}) AND {DUE} {order}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(asked, [*credential_ids, *_at(now)])
+        return list(cursor.fetchall())
+
+
+def _claim_accounts(named: dict[int, str], urgent: dict[int, list[int]], now: datetime) -> dict[int, Claim | Idle]:
+    """By id of the credential. `named`: the names of the accounts; `urgent`: ids of their rows."""
+    lanes = lanes_of(set(named.values()))
+    answers: dict[int, Claim | Idle] = {}
+    free: dict[str, int] = {}
+    for credential_id, account in sorted(named.items()):
+        lane = lanes[account]
+        answers[credential_id] = Idle()
+        if lane.open_at and lane.open_at > now:
+            answers[credential_id] = Idle((lane.open_at - now).total_seconds())
+        elif not (lane.lease_until and lane.lease_until > now):
+            free.setdefault(account, credential_id)
+    rows = statements.select(Credential, {"id": free.values()})
+    ready = {row.pk: row for row in rows if row.state not in _PAUSED}
+    choices = _choose(list(ready.values()), urgent, now)
+    statements.update([row for choice in choices.values() for row in choice.settled], WORKED)
+    busy = {credential_id: choice for credential_id, choice in choices.items() if choice.works}
+    limits = [ready[credential_id].adapter.limits(ready[credential_id].values) for credential_id in busy]
+    for (credential_id, choice), wait in zip(busy.items(), DatabaseLimiter.take_each(limits), strict=True):
+        lane = lanes[named[credential_id]]
+        answers[credential_id] = Idle(wait) if wait else _leased(ready[credential_id], lane, choice, now + LEASE)
+    claims = [answer for answer in answers.values() if isinstance(answer, Claim)]
+    statements.update([row for claim in claims for row, _, _ in claim.works], CLAIMED)
+    statements.update([lanes[claim.account] for claim in claims], ["lease", "lease_until"])
+    return answers
+
+
+def _leased(credential: Credential, lane: Lane, choice: _Choice, until: datetime) -> Claim:
+    lane.lease, lane.lease_until = uuid.uuid4(), until
+    for row, _, work in choice.works:
+        row.intent, row.lease, row.lease_until = work.step.name, lane.lease, until
+    return Claim(credential, lane.account, lane.lease, choice.works, choice.looking)
+
+
+def lanes_of(accounts: set[str]) -> dict[str, Lane]:
+    """Locked; by name, as everybody locks them."""
+    rows = statements.select(Lane, {"account": accounts}, order="account", lock=statements.WAIT)
+    if len(rows) < len(accounts):
+        Lane.objects.bulk_create([Lane(account=account) for account in sorted(accounts)], ignore_conflicts=True)
+        rows = statements.select(Lane, {"account": accounts}, order="account", lock=statements.WAIT)
+    return {lane.account: lane for lane in rows}
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What an account is to do now. `settled` are rows that need nothing, or nothing more."""
+
+    works: list[tuple[CallSync, Wanting, Work]] = field(default_factory=list)
+    settled: list[CallSync] = field(default_factory=list)
+    looking: bool = False
+
+
+def _choose(accounts: list[Credential], urgent: dict[int, list[int]], now: datetime) -> dict[int, _Choice]:
+    """The batch of each account."""
+    ids = [row_id for credential in accounts for row_id in urgent[credential.pk]]
+    order = "priority, due_at, id"
+    rows = statements.select(CallSync, {"id": ids}, also=DUE, filling=_at(now), order=order, lock=statements.SKIP)
+    _load_calls(rows)
+    of_account: dict[int, list[CallSync]] = {credential.pk: [] for credential in accounts}
+    for row in rows:
+        of_account[row.credential_id].append(row)
+    return {credential.pk: _choice(of_account[credential.pk], credential.adapter.batch_size) for credential in accounts}
+
+
+def _load_calls(rows: list[CallSync]) -> None:
+    """The calls of the rows, with their people, recordings and the commands that began them."""
+    known = {call.pk: call for call in statements.select(Call, {"id": {row.call_id for row in rows}})}
+    calls.load_people(known.values())
+    dialled = {call.dialled_by_id: call for call in known.values() if call.dialled_by_id}
+    for command in statements.select(Command, {"id": dialled}):
+        dialled[command.pk].dialled_by = command
+    for row in rows:
+        row.call = known[row.call_id]
+
+
+def _choice(rows: list[CallSync], size: int) -> _Choice:
+    """Rows of unknown fate that must be looked for come first and alone."""
+    to_do: list[tuple[CallSync, Wanting, Work]] = []
+    to_look: list[tuple[CallSync, Wanting, Work]] = []
+    settled: list[CallSync] = []
+    for row in rows:
+        wanting = directory.by_id(row.integration_id)
+        job = _job(row, wanting)
+        step = wanting.adapter.plan(job)
+        doubtful = row.intent
+        if doubtful and (step is None or step.name != doubtful):
+            # The call moved on while the fate of the earlier step is open: settle that first.
+            step = Step(doubtful, step.priority if step else Priority.FINISH, Repeat.LOOK)
+        if step is None:
+            row.noted = row.wanted
+            settled.append(row)
+        elif not doubtful or step.repeat is Repeat.KEY:
+            to_do.append((row, wanting, Work(job, step)))
+        elif step.repeat is Repeat.LOOK:
+            to_look.append((row, wanting, Work(job, step)))
+        else:
+            row.parked, row.intent, row.error_kind = True, "", "doubt"
+            row.error = "the answer was lost, and this CRM cannot tell whether the step was made"
+            settled.append(row)
+    return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)
+
+
+def _job(row: CallSync, wanting: Wanting) -> Job:
+    call = row.call
+    facts = facts_of(call, call.people, call.audio, wanting)
+    return Job(facts, wanting.settings, row.progress)
+
+
+def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idle]:
+    """When there will be work in accounts that have none now. Behind a long backlog the sweep may know it sooner."""
+    answers: dict[int, Claim | Idle] = {credential_id: Idle() for credential_id in credential_ids}
+    if not credential_ids:
+        return answers
+    later = CallSync.objects.filter(
+        credential__in=credential_ids,
+        state=Constant(CallSync.State.WANTED),
+        parked=False,
+        wanted__gt=F("noted"),
+        not_before__gt=now,
+    ).order_by("credential_id", "priority", "due_at")
+    soonest: dict[int, datetime] = {}
+    for credential_id, not_before in later.values_list("credential_id", "not_before")[:AT_A_LOOK]:
+        if not_before:
+            soonest[credential_id] = min(not_before, soonest.get(credential_id, not_before))
+    return answers | {each: Idle((moment - now).total_seconds()) for each, moment in soonest.items()}
+
+
+claim = Together(_claim_all)
+
+
+def forget_leases() -> None:
+    """At the start of an installation of one process: whoever held a lease is gone, and nobody has to wait for it."""
+    CallSync.objects.exclude(lease=None).update(lease=None, lease_until=None)
+    Lane.objects.exclude(lease=None).update(lease=None, lease_until=None)
+    Credential.objects.exclude(refresh_lease=None).update(refresh_lease=None)
