@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
 def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Everything about one stack."""
     quick = options.quick
-    seconds = options.seconds or (4.0 if quick else 8.0)
+    seconds = options.seconds or (3.0 if quick else 8.0)
     extra = dict(pair.split("=", 1) for pair in options.env)
     with Crm(options.companies) as crm, Product(kind, folder, crm, options.companies, extra) as product:
         say(f"{kind}: {options.companies} companies")
@@ -64,14 +64,14 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         for name, rate in (("at_30", 30.0), ("at_100", 100.0)):
             found[name] = asdict(figures.load(product, rate, seconds if quick else 2 * seconds, 1 if quick else 3))
             say(f"{rate:.0f}/s: answer {found[name]['answer']}, CRM {found[name]['crm']}")
-        best, runs = figures.highest(product, 150.0, seconds, 1.3 if quick else 1.06, 1 if quick else 3, say)
+        best, runs = figures.highest(product, 150.0, seconds, 1.4 if quick else 1.06, 1 if quick else 3, say)
         found["highest"] = asdict(best) | {"sustained": best.sustained}
         found["search"] = [asdict(run) | {"sustained": run.sustained} for run in runs]
         found["peak"] = max((run.memory for run in runs), key=lambda memory: memory["rss"])
         found["at_70_percent"] = asdict(_load(product, folder, options, 0.7 * best.rate, seconds))
-        found["routing"] = figures.routing(product, 1 if quick else 2)
+        found["routing"] = figures.routing(product, 40 if quick else options.companies, 1 if quick else 2)
         say(f"routing: {found['routing']}")
-        found["busy_portal"] = figures.busy_portal(product, 60 if quick else 150)
+        found["busy_portal"] = figures.busy_portal(product, 30 if quick else 150)
         say(f"one busy portal: {found['busy_portal']}")
         found["back"] = figures.time_to_be_back(product, 1 if quick else 3)
         say(f"back after kill -9: {found['back']}")
@@ -111,7 +111,7 @@ def main() -> int:
                 kinds.remove("production")
             results: dict[str, Any] = {"machine": machine.described(), "caveat": caveat, "stacks": {}}
             if not options.rate:
-                results["floors"] = floors_of(kinds, folder, 1.5 if options.quick else 4.0)
+                results["floors"] = floors_of(kinds, folder, 1.0 if options.quick else 4.0)
             for kind in kinds:
                 results["stacks"][kind] = measure(kind, folder / kind, options)
     finally:

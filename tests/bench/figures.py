@@ -179,9 +179,9 @@ def hits_by_kind(product: Product) -> Figures:
     return {kind: product.crm.hits(call.account.portal) for kind, call in made.items()}
 
 
-def routing(product: Product, warm_rounds: int) -> Figures:
+def routing(product: Product, companies: int, warm_rounds: int) -> Figures:
     """From the event in the greeting to the command at the PBX. Cold: the CRM is asked; warm: the client book knows."""
-    forwarding = product.accounts[WITHOUT_FORWARDING:]
+    forwarding = product.accounts[WITHOUT_FORWARDING:][:companies]
     figures: Figures = {}
     cold = _routed(product, forwarding)
     warm: list[float] = []

@@ -1,0 +1,117 @@
+"""The portal in a real browser, beside the whole product and both emulators: what a customer does on the first day."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.conftest import needs
+from tests.emulators.bitrix24 import Bitrix24Emulator
+from tests.emulators.mango import MangoEmulator
+from tests.stack import Stack, company, running
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+# Without these Chromium asks its maker's hosts for news, which tests must not.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Office:
+    """A company that runs, and the emulated world around it."""
+
+    stack: Stack
+    mango: MangoEmulator
+    bitrix: Bitrix24Emulator
+    browser: Browser
+    said: dict[str, Any]
+
+    def sign_in(self, language: str = "ru", width: int = 1280) -> Page:
+        locale = {"ru": "ru-RU", "en": "en-US"}[language]
+        context = self.browser.new_context(locale=locale, viewport={"width": width, "height": 800})
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: pytest.fail(f"a script failed: {error}"))
+        page.goto(f"{self.stack.url}/login/")
+        page.get_by_role("button", name="EN" if language == "en" else "RU").click()
+        page.locator("input[type=email], input[name=username]").fill("owner@flowers.example")
+        page.locator("input[type=password]").fill("demo-Passw0rd-1")
+        page.locator("form:has(input[type=password]) button[type=submit]").click()
+        page.wait_for_url(f"{self.stack.url}/")
+        return page
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    needs("" if chromium else "no Chromium here (on Debian: apt install chromium)")
+    folder: Path = tmp_path_factory.mktemp("office")
+    with (
+        Bitrix24Emulator() as bitrix,
+        MangoEmulator(hub_url="http://127.0.0.1:9/", speed=1000) as mango,
+        running("embedded", folder) as stack,
+        sync_playwright() as playwright,
+    ):
+        said = stack.provision(company(mango.url, bitrix.url))
+        mango.account().hub_url = said["connections"]["pbx"]["webhook_url"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield Office(stack, mango, bitrix, browser, said)
+        browser.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "journal", "written"), [("ru", "Журнал звонков", "записан"), ("en", "Calls", "written")]
+)
+def test_a_call_appears_in_the_journal_by_itself(office: Office, language: str, journal: str, written: str) -> None:
+    page = office.sign_in(language)
+    page.goto(f"{office.stack.url}/calls/")
+    client = {"ru": "79000000811", "en": "79000000812"}[language]
+    office.mango.call("incoming_direct", client=client, record=True).wait()
+    row = page.locator("tr", has_text=f"{client[-7:-4]}-{client[-4:-2]}-{client[-2:]}")
+    expect(row).to_be_visible()
+    expect(row.get_by_text(written, exact=True)).to_be_visible(timeout=20_000)
+    expect(row.locator("button[data-play]")).to_be_visible(timeout=20_000)
+
+
+def test_the_passport_tells_the_whole_story(office: Office) -> None:
+    office.mango.call("missed_direct", client="79000000821").wait()
+    page = office.sign_in()
+    page.goto(f"{office.stack.url}/calls/")
+    page.locator("tr", has_text="000-08-21").get_by_role("link").first.click()
+    expect(page.get_by_text("Звонок зарегистрирован", exact=False)).to_be_visible()
+    expect(page.get_by_text("Что прислала АТС", exact=False)).to_be_visible()
+    text = page.content()
+    for secret in ("demo0vpbx0api0key0000000000000a1", "demo0vpbx0api0salt000000000000b2", "demo-access"):
+        assert secret not in text
+
+
+def test_a_setting_is_changed_and_kept(office: Office) -> None:
+    page = office.sign_in()
+    address = f"{office.stack.url}/integrations/{office.said['integrations']['main']['id']}/"
+    page.goto(address)
+    toggle = page.get_by_label("Создавать сущность при исходящем звонке", exact=True)
+    before = toggle.is_checked()
+    toggle.set_checked(not before)
+    page.get_by_role("button", name="Сохранить").click()
+    page.goto(address)
+    expect(page.get_by_label("Создавать сущность при исходящем звонке", exact=True)).to_be_checked(checked=not before)
+
+
+def test_nothing_is_wider_than_a_phone(office: Office) -> None:
+    page = office.sign_in(width=375)
+    for path in ("", "calls/", "connections/", "integrations/", "employees/", "extensions/", "credentials/"):
+        page.goto(f"{office.stack.url}/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
