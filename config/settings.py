@@ -116,7 +116,7 @@ WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 # How long a worker may be at work on one batch for a CRM; longer than any request to one may take. A batch whose worker
 # died is taken up again after that.
 SYNC_LEASE_SECONDS = env.int("SYNC_LEASE_SECONDS", default=75)
-# Milliseconds that Dramatiq's Redis consumer sleeps at the most when nothing comes: its own second is long for a pop-up.
+# Milliseconds that Dramatiq's idle Redis consumer sleeps at the most: its own second is long for a pop-up.
 os.environ.setdefault("dramatiq_worker_timeout", "40")
 DRAMATIQ_BROKER: dict[str, Any] = {
     "BROKER": {
