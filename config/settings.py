@@ -112,7 +112,7 @@ CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://callbridg
 
 # `memory://`: worker threads in the server's own process.
 BROKER_URL = env.str("BROKER_URL", default="memory://")
-WORKER_THREADS = env.int("WORKER_THREADS", default=8)
+WORKER_THREADS = env.int("WORKER_THREADS", default=48)  # they mostly wait for CRMs
 # How long a worker may be at work on one batch for a CRM; longer than any request to one may take. A batch whose worker
 # died is taken up again after that.
 SYNC_LEASE_SECONDS = env.int("SYNC_LEASE_SECONDS", default=75)

@@ -121,7 +121,7 @@ class Stack:
         if self.kind == "embedded":
             return web
         return web | {
-            "worker": ["rundramatiq", "--processes", "1", "--threads", "8", "--queues", *QUEUES],
+            "worker": ["rundramatiq", "--processes", "1", "--threads", "48", "--queues", *QUEUES],
             "schedule": ["schedule"],
         }
 
