@@ -264,6 +264,8 @@ class MangoEmulator:
         if request.path == "/" and request.method == "GET":
             language = request.headers.get("accept-language", "")
             return Response(200, page.render(self, query, language).encode(), HTML)
+        if request.path == "/favicon.ico":  # a browser that looks at the board
+            return Response(404)
         if fault := self.faults.http(request.path):
             if fault.kind == "slow":
                 await asyncio.sleep(fault.seconds)
