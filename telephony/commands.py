@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from employees.models import User
@@ -143,7 +143,7 @@ class _Sent:
         Command.objects.filter(pk=command.pk, state=Command.State.SENT).update(state=command.state, error=command.error)
 
 
-def fail_unanswered(before: timezone.datetime) -> int:  # type: ignore[name-defined]
+def fail_unanswered(before: datetime) -> int:
     """Commands that were sent and never answered are shown as that."""
     return Command.objects.filter(state=Command.State.SENT, created_at__lt=before).update(
         state=Command.State.REFUSED, error="the PBX never answered"

@@ -128,6 +128,3 @@ def open_http(
 def _secret_values(connection: Connection) -> list[str]:
     names = connection.protocol.secret_fields
     return [value for name, value in connection.credentials.items() if name in names and value]
-
-
-__all__ = ["DatabaseLimiter", "http_for", "limiter", "open_http", "row_of", "write"]

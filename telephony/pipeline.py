@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -59,7 +58,6 @@ class Pipeline:
         self._waiting: deque[tuple[InboxEvent, Future[None]]] = deque()
         self._writer = Loop("inbox-writer", self._write, seconds=5)
         self._drain = Loop("inbox-drain", self._drain_all, seconds=1)
-        self.oldest_wait = 0.0
 
     def start(self) -> None:
         self._writer.start()
@@ -112,9 +110,8 @@ class Pipeline:
                 future.set_result(None)
 
     def _drain_all(self) -> None:
-        started = time.monotonic()
         while inbox.drain() == inbox.BATCH:
-            self.oldest_wait = time.monotonic() - started
+            pass
 
 
 pipeline = Pipeline()
