@@ -23,6 +23,19 @@ def _speak(model: type[Model]) -> None:
             field.verbose_name = _(field.verbose_name)
 
 
+class FactInline(TabularInline):
+    """Rows inside another's page that support may look at and not change."""
+
+    extra = 0
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return support.has_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class SupportAdmin(ModelAdmin):
     """A list over all companies. Support may look at everything and change what is set (`editable`), never facts."""
 

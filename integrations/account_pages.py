@@ -30,8 +30,6 @@ from .models import Credential
 
 SETTINGS = gettext_lazy("Settings")
 ASK_SECONDS = 10.0
-STATE_SECONDS = 900
-_signer = signing.TimestampSigner(salt="callbridge.oauth")
 
 
 class TitleForm(forms.ModelForm):
@@ -168,8 +166,7 @@ def _explained(row: Credential, error: OutboundError) -> str:
 def credential_connect(request: PortalRequest, uuid: UUID) -> HttpResponse:
     """Off to the CRM; the state that comes back names the account and the person, signed."""
     row = my(request, Credential, uuid=uuid)
-    state = _signer.sign_object({"credential": str(row.uuid), "user": request.user.pk})
-    address = row.adapter.authorise_url(row.values, state)
+    address = credentials.authorise_url(row, request.user.pk)
     if not address:
         messages.error(request, _("Fill in the address and the application's keys first."))
         return redirect("portal:credential", row.uuid)
@@ -200,12 +197,12 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
 
 def _returned(request: PortalRequest, crm: str) -> Credential | None:
     try:
-        state = _signer.unsign_object(request.GET.get("state", ""), max_age=STATE_SECONDS)
+        state = credentials.authorised_state(request.GET.get("state", ""))
     except signing.BadSignature:
         return None
     if state.get("user") != request.user.pk:
         return None
-    row = Credential.objects.filter(uuid=state.get("credential"), crm=crm).first()
+    row = Credential.objects.filter(uuid=state["credential"], crm=crm).first()
     member = Membership.objects.filter(user=request.user, company=row.company).first() if row else None
     return row if may(member, Right.MANAGE) else None
 

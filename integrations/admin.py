@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zoneinfo
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -15,11 +14,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from crm_adapters.base import Request
-from employees.admin import FactAdmin, SupportAdmin
+from employees.admin import FactAdmin, FactInline, SupportAdmin
 from employees.sites import support
 from outbound.masking import mask
 from telephony.models import Call
@@ -40,18 +38,10 @@ class CredentialAdmin(FactAdmin):
     readonly_fields = fields
 
 
-class MappingInline(TabularInline):
+class MappingInline(FactInline):
     model = EmployeeMapping
-    extra = 0
     fields = ["employee", "crm_user", "crm_user_name", "use_for_personal_manager"]
     readonly_fields = fields
-    can_delete = False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return support.has_permission(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Integration, site=support)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
+from django.core import signing
 from django.db.models import Q
 from django.utils import timezone
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 REFRESH_LEASE = timedelta(seconds=40)
 REFRESH_WAIT = 15.0
+STATE_SECONDS = 900
+_signer = signing.TimestampSigner(salt="callbridge.oauth")
 
 
 def http_for(credential: Credential, *, purpose: str, call_id: int | None = None, deadline: float = 15.0) -> Http:
@@ -43,6 +46,18 @@ def http_for(credential: Credential, *, purpose: str, call_id: int | None = None
             exchanges.write([(row, [call_id] if call_id else [])])
 
     return exchanges.open_http(secrets=credential.secret_values, record=record, deadline=deadline)
+
+
+def authorise_url(credential: Credential, user_id: int | None) -> str:
+    """Where `user_id` goes to connect the account; empty where there is no such way."""
+    state = _signer.sign_object({"credential": str(credential.uuid), "user": user_id})
+    return credential.adapter.authorise_url(credential.values, state)
+
+
+def authorised_state(state: str) -> dict[str, Any]:
+    """Credential and user of somebody who comes back from there; raises `signing.BadSignature` when it is not ours
+    or too old."""
+    return _signer.unsign_object(state, max_age=STATE_SECONDS)
 
 
 def speaking(credential: Credential, http: Http, work: Callable[[dict[str, str]], T]) -> T:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,10 +9,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
-from employees.admin import FactAdmin, SupportAdmin
+from employees.admin import FactAdmin, FactInline, SupportAdmin
 from employees.sites import support
 
 from . import inbox, passport
@@ -41,18 +38,10 @@ class VirtualNumberAdmin(FactAdmin):
     search_fields = ["number", "line_name"]
 
 
-class ParticipantInline(TabularInline):
+class ParticipantInline(FactInline):
     model = Participant
-    extra = 0
     fields = ["extension", "employee", "state", "rang_at", "answered_at", "left_at"]
     readonly_fields = fields
-    can_delete = False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return support.has_permission(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Call, site=support)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.core import signing
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from employees import installation
 from employees.models import Company, Role
+from integrations import credentials
 from integrations.models import Credential, Integration
 from telephony.models import Connection
 
@@ -21,7 +21,6 @@ from .reading import Section
 from .tree import Problem, read
 
 FILE = ("company", "users", "employees", "connections", "crm_credentials", "integrations")
-_oauth_signer = signing.TimestampSigner(salt="callbridge.oauth")
 
 
 class Refused(Exception):
@@ -91,8 +90,7 @@ def authorise_url(row: Credential) -> str:
     The portal's own signed state: it says on the way back which account it was, and for whom; it lives some minutes.
     """
     owner = row.company.memberships.filter(role=Role.OWNER).order_by("id").first()
-    state = _oauth_signer.sign_object({"credential": str(row.uuid), "user": owner.user_id if owner else None})
-    return row.adapter.authorise_url(row.values, state)
+    return credentials.authorise_url(row, owner.user_id if owner else None)
 
 
 def provision(text: str) -> Outcome:
