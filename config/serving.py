@@ -15,7 +15,8 @@ from dramatiq import Worker
 from employees import installation
 from integrations import claims
 from telephony import recordings, schedule
-from telephony.pipeline import Loop, pipeline
+from telephony.pipeline import pipeline
+from telephony.threads import Loop
 
 log = structlog.get_logger(__name__)
 

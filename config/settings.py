@@ -105,7 +105,12 @@ if SQLITE:
     _database["CONN_MAX_AGE"] = None  # opening the file anew for each message costs more than the message
     _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
-    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 10}}
+    _database["OPTIONS"] = {
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 10},
+        # The server plans a statement once for each connection, not each time.
+        "server_side_binding": True,
+        "prepare_threshold": 2,
+    }
 _database["ATOMIC_REQUESTS"] = False
 
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://callbridge")}
@@ -116,13 +121,13 @@ WORKER_THREADS = env.int("WORKER_THREADS", default=48)  # they mostly wait for C
 # How long a worker may be at work on one batch for a CRM; longer than any request to one may take. A batch whose worker
 # died is taken up again after that.
 SYNC_LEASE_SECONDS = env.int("SYNC_LEASE_SECONDS", default=75)
-# Milliseconds that Dramatiq's idle Redis consumer sleeps at the most: its own second is long for a pop-up.
-os.environ.setdefault("dramatiq_worker_timeout", "40")
+# Milliseconds after which Dramatiq's idle consumer looks whether a message is finished or a delayed one is due.
+os.environ.setdefault("dramatiq_worker_timeout", "100")
 DRAMATIQ_BROKER: dict[str, Any] = {
     "BROKER": {
         "memory": "config.broker.MemoryBroker",
-        "redis": "dramatiq.brokers.redis.RedisBroker",
-        "rediss": "dramatiq.brokers.redis.RedisBroker",
+        "redis": "config.broker.PromptRedisBroker",
+        "rediss": "config.broker.PromptRedisBroker",
         "amqp": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
         "amqps": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
     }[BROKER_URL.split(":")[0]],
@@ -131,6 +136,7 @@ DRAMATIQ_BROKER: dict[str, Any] = {
     "MIDDLEWARE": [
         "dramatiq.middleware.TimeLimit",
         "dramatiq.middleware.ShutdownNotifications",
+        "config.broker.Ledger",
         "config.broker.DatabaseConnections",
         "config.broker.LogContext",
     ],

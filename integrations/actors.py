@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dramatiq
+from django.db.models import QuerySet
 
 from telephony.schedule import every
 
 from . import claims, crm_events, sync
+from .models import CallSync
 
 
 @dramatiq.actor(queue_name="sync", time_limit=600_000)
-def sync_call(sync_id: int) -> None:
-    """Bring a call into its CRM, together with what else is due in the same account."""
-    again = sync.work_off(sync_id)
+def sync_calls(credential_id: int) -> None:
+    """Bring the calls that are due in a CRM account into it."""
+    again = sync.work_off(credential_id)
     if again is not None and again < 60:
-        sync_call.send_with_options(args=(sync_id,), delay=max(50, int(again * 1000)))
+        sync_calls.send_with_options(args=(credential_id,), delay=max(50, int(again * 1000)))
+
+
+def retry(rows: QuerySet[CallSync]) -> int:
+    """Try parked or waiting-for-later rows again, now; returns how many."""
+    credentials = list(rows.values_list("credential", flat=True).order_by().distinct())
+    count = sync.retry(rows)
+    for credential_id in credentials:
+        sync_calls.send(credential_id)
+    return count
 
 
 @dramatiq.actor(queue_name="default")
@@ -25,8 +36,8 @@ def handle_crm_event(event_id: int) -> None:
 @every(seconds=2)
 def sweep_sync() -> None:
     """Find work that a broker lost, or whose time has come."""
-    for sync_id in claims.accounts_with_work():
-        sync_call.send(sync_id)
+    for credential_id in claims.accounts_with_work():
+        sync_calls.send(credential_id)
 
 
 @every(seconds=5)

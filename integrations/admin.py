@@ -23,7 +23,7 @@ from outbound.masking import mask
 from telephony.models import Call
 from telephony.passport import mask_fields
 
-from . import sync
+from . import actors
 from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration
 
 
@@ -70,12 +70,7 @@ class CallSyncAdmin(FactAdmin):
 
     @action(description=_("Try again now"))
     def retry(self, request: HttpRequest, chosen: QuerySet[CallSync]) -> None:
-        from .actors import sync_call
-
-        ids = list(chosen.values_list("pk", flat=True))
-        count = sync.retry(CallSync.objects.filter(pk__in=ids))
-        for pk in ids:
-            sync_call.send(pk)
+        count = actors.retry(CallSync.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))))
         text = ngettext("%(count)d call is tried again.", "%(count)d calls are tried again.", count)
         messages.success(request, text % {"count": count})
 

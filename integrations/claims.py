@@ -1,28 +1,25 @@
-"""Claiming work for CRM accounts: the account's lane, a token of its limiter, and its most urgent rows under a lease.
-
-What several threads of this process claim at one time is one commit.
-"""
+"""Claiming work for CRM accounts: an account's lane, a token of its limiter, its most urgent rows under a lease."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Min, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from crm_adapters.base import Job, Priority, Repeat, Step, Work
-from employees import installation
 from outbound.errors import OutboundError
 from outbound.http import Exchange as Masked
 from telephony import calls, statements
 from telephony.exchanges import DatabaseLimiter
-from telephony.hot import Constant, Together, hot_write
+from telephony.hot import Constant
 from telephony.models import Call, Command
 
 from . import directory
@@ -67,7 +64,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing was claimed. `wait`: seconds after which there may be work; None: nothing is due."""
+    """Nothing was claimed. `wait`: seconds after which the account may be asked again; None: nothing is due."""
 
     wait: float | None = None
 
@@ -86,31 +83,16 @@ def due(now: datetime | None = None) -> QuerySet[CallSync]:
 
 
 def accounts_with_work() -> list[int]:
-    """One due row for each account that is not paused."""
+    """Ids of credentials whose account has due rows and is not paused."""
     now = timezone.now()
     paused = Lane.objects.filter(Q(open_at__gt=now) | Q(lease_until__gt=now)).values_list("account", flat=True)
-    rows = due(now).exclude(credential__state__in=_PAUSED).order_by().values("credential", "credential__account_digest")
+    ids = due(now).order_by().values_list("credential", flat=True).distinct()
+    ready = Credential.objects.filter(pk__in=list(ids)).exclude(state__in=_PAUSED).order_by("id")
     closed = set(paused)
-    return [row["first"] for row in rows.annotate(first=Min("id")) if row["credential__account_digest"] not in closed]
+    return [credential.pk for credential in ready if credential.account not in closed]
 
 
 _PAUSED = (Credential.State.REFUSED, Credential.State.DISCONNECTED)
-
-
-def _claim_all(sync_ids: list[int]) -> list[Claim | Idle]:
-    """For the account of each row its lane, a token of its limiter and its most urgent rows, all in one commit."""
-    installation.refresh()
-    now = timezone.now()
-    rows = CallSync.objects.filter(pk__in=sync_ids).values_list("id", "credential_id", "credential__account_digest")
-    named = {credential: digest or f"credential-{credential}" for _, credential, digest in rows}
-    asked = {sync_id: credential for sync_id, credential, _ in rows}
-    urgent = most_urgent(list(named), now)
-    answers = _next_due([credential_id for credential_id in named if credential_id not in urgent], now)
-    if urgent:
-        with hot_write():
-            answers |= _claim_accounts({each: named[each] for each in urgent}, urgent, now)
-    # Who asks for an account that another one asked for in the same lot has come too late.
-    return [answers.pop(asked[sync_id], Idle()) if sync_id in asked else Idle() for sync_id in sync_ids]
 
 
 DUE = (
@@ -125,7 +107,7 @@ def _at(now: datetime) -> list[Any]:
     return [connection.ops.adapt_datetimefield_value(now)] * 3
 
 
-def most_urgent(credential_ids: list[int], now: datetime) -> dict[int, list[int]]:
+def most_urgent(credential_ids: Collection[int], now: datetime) -> dict[int, list[int]]:
     """Ids of the most urgent rows of each account that has any that are due."""
     found = _urgent_rows(credential_ids, AT_A_LOOK, now)
     if len(found) == AT_A_LOOK:  # one account's backlog must not hide what the others have to do
@@ -137,7 +119,7 @@ def most_urgent(credential_ids: list[int], now: datetime) -> dict[int, list[int]
     return urgent
 
 
-def _urgent_rows(credential_ids: list[int], most: int, now: datetime) -> list[tuple[int, int]]:
+def _urgent_rows(credential_ids: Collection[int], most: int, now: datetime) -> list[tuple[int, int]]:
     """Credential and id of rows, in the order of the index: without statistics SQLite would else read everything."""
     if not credential_ids:
         return []
@@ -149,27 +131,28 @@ def _urgent_rows(credential_ids: list[int], most: int, now: datetime) -> list[tu
         return list(cursor.fetchall())
 
 
-def _claim_accounts(named: dict[int, str], urgent: dict[int, list[int]], now: datetime) -> dict[int, Claim | Idle]:
-    """By id of the credential. `named`: the names of the accounts; `urgent`: ids of their rows."""
-    lanes = lanes_of(set(named.values()))
-    answers: dict[int, Claim | Idle] = {}
-    free: dict[str, int] = {}
-    for credential_id, account in sorted(named.items()):
-        lane = lanes[account]
-        answers[credential_id] = Idle()
+def claim(urgent: dict[int, list[int]], now: datetime) -> dict[int, Claim | Idle]:
+    """For each account, by id of its credential, its lane, a token of its limiter and its most urgent rows.
+
+    `urgent`: ids of the rows of each. Inside a transaction of the caller's.
+    """
+    credentials = {row.pk: row for row in statements.select(Credential, {"id": urgent})}
+    lanes = lanes_of({credential.account for credential in credentials.values()})
+    answers: dict[int, Claim | Idle] = {credential_id: Idle() for credential_id in urgent}
+    free: dict[str, Credential] = {}
+    for credential in credentials.values():
+        lane = lanes[credential.account]
         if lane.open_at and lane.open_at > now:
-            answers[credential_id] = Idle((lane.open_at - now).total_seconds())
-        elif not (lane.lease_until and lane.lease_until > now):
-            free.setdefault(account, credential_id)
-    rows = statements.select(Credential, {"id": free.values()})
-    ready = {row.pk: row for row in rows if row.state not in _PAUSED}
-    choices = _choose(list(ready.values()), urgent, now)
+            answers[credential.pk] = Idle((lane.open_at - now).total_seconds())
+        elif not (lane.lease_until and lane.lease_until > now) and credential.state not in _PAUSED:
+            free.setdefault(credential.account, credential)
+    choices = _choose(list(free.values()), urgent, now)
     statements.update([row for choice in choices.values() for row in choice.settled], WORKED)
-    busy = {credential_id: choice for credential_id, choice in choices.items() if choice.works}
-    limits = [ready[credential_id].adapter.limits(ready[credential_id].values) for credential_id in busy]
-    for (credential_id, choice), wait in zip(busy.items(), DatabaseLimiter.take_each(limits), strict=True):
-        lane = lanes[named[credential_id]]
-        answers[credential_id] = Idle(wait) if wait else _leased(ready[credential_id], lane, choice, now + LEASE)
+    busy = [(credentials[credential_id], choice) for credential_id, choice in choices.items() if choice.works]
+    limits = [credential.adapter.limits(credential.values) for credential, _ in busy]
+    for (credential, choice), wait in zip(busy, DatabaseLimiter.take_each(limits), strict=True):
+        lane = lanes[credential.account]
+        answers[credential.pk] = Idle(wait) if wait else _leased(credential, lane, choice, now + LEASE)
     claims = [answer for answer in answers.values() if isinstance(answer, Claim)]
     statements.update([row for claim in claims for row, _, _ in claim.works], CLAIMED)
     statements.update([lanes[claim.account] for claim in claims], ["lease", "lease_until"])
@@ -255,28 +238,6 @@ def _job(row: CallSync, wanting: Wanting) -> Job:
     call = row.call
     facts = facts_of(call, call.people, call.audio, wanting)
     return Job(facts, wanting.settings, row.progress)
-
-
-def _next_due(credential_ids: list[int], now: datetime) -> dict[int, Claim | Idle]:
-    """When there will be work in accounts that have none now. Behind a long backlog the sweep may know it sooner."""
-    answers: dict[int, Claim | Idle] = {credential_id: Idle() for credential_id in credential_ids}
-    if not credential_ids:
-        return answers
-    later = CallSync.objects.filter(
-        credential__in=credential_ids,
-        state=Constant(CallSync.State.WANTED),
-        parked=False,
-        wanted__gt=F("noted"),
-        not_before__gt=now,
-    ).order_by("credential_id", "priority", "due_at")
-    soonest: dict[int, datetime] = {}
-    for credential_id, not_before in later.values_list("credential_id", "not_before")[:AT_A_LOOK]:
-        if not_before:
-            soonest[credential_id] = min(not_before, soonest.get(credential_id, not_before))
-    return answers | {each: Idle((moment - now).total_seconds()) for each, moment in soonest.items()}
-
-
-claim = Together(_claim_all)
 
 
 def forget_leases() -> None:

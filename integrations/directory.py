@@ -82,7 +82,7 @@ def _wanting(row: Integration) -> Wanting:
     return Wanting(
         integration_id=row.pk,
         credential_id=row.credential_id,
-        account=row.credential.account_digest or f"credential-{row.credential_id}",
+        account=row.credential.account,
         company_id=row.company_id,
         adapter=row.credential.adapter,
         settings=row.settings,

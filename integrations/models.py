@@ -76,6 +76,11 @@ class Credential(models.Model):
         self.domain = str(values.get("domain", ""))[:255]
 
     @property
+    def account(self) -> str:
+        """What the CRM account is called here: two credentials of one account have the same name."""
+        return self.account_digest or f"credential-{self.pk}"
+
+    @property
     def secret_values(self) -> list[str]:
         names = self.adapter.secret_fields
         return [value for name, value in self.values.items() if name in names and value]

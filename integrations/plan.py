@@ -24,7 +24,7 @@ from telephony.providers.base import Direction
 from telephony.signals import calls_changed
 
 from . import directory
-from .actors import sync_call
+from .actors import sync_calls
 from .directory import Wanting
 from .facts import facts_of
 from .models import CallSync
@@ -69,7 +69,7 @@ def _existing(calls: list[Call]) -> dict[int, list[CallSync]]:
     rows: dict[int, list[CallSync]] = defaultdict(list)
     seen_before = [call.pk for call in calls if call.version > 1]
     if seen_before:
-        for row in statements.select(CallSync, {"call_id": seen_before}):
+        for row in statements.select(CallSync, {"call_id": seen_before}, lock=statements.WAIT):
             rows[row.call_id].append(row)
     return rows
 
@@ -177,8 +177,8 @@ def _wake(rows: list[CallSync]) -> None:
 def _send(row: CallSync) -> None:
     wait = (row.due_at - timezone.now()).total_seconds() if row.due_at else 0.0
     if wait > 0:  # the broker's own delays are only good to a second
-        timer = Timer(wait, sync_call.send, [row.pk])
+        timer = Timer(wait, sync_calls.send, [row.credential_id])
         timer.daemon = True
         timer.start()
     else:
-        sync_call.send(row.pk)
+        sync_calls.send(row.credential_id)

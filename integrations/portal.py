@@ -22,7 +22,7 @@ from telephony import journal as telephony_journal
 from telephony.models import OUTCOMES, Call, VirtualNumber
 from telephony.providers.base import Capability
 
-from . import decisions, passport, sync, troubles
+from . import actors, decisions, passport, troubles
 from .decisions import Choice
 from .journal import CrmJournalFilter, attach_standings
 from .models import CallSync
@@ -104,15 +104,10 @@ def passport_context(row: Call) -> dict[str, Any]:
 
 @portal.page("calls/<uuid:uuid>/retry/", name="call_retry", right=Right.MANAGE, posts=True)
 def call_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    from .actors import sync_call
-
     row = my(request, Call, uuid=uuid)
     chosen = request.POST.get("sync", "")
     rows = CallSync.objects.filter(call=row)
-    rows = rows.filter(pk=int(chosen)) if chosen.isdecimal() else rows
-    sync.retry(rows)
-    for pk in rows.values_list("pk", flat=True):
-        sync_call.send(pk)
+    actors.retry(rows.filter(pk=int(chosen)) if chosen.isdecimal() else rows)
     messages.success(request, _("It is tried again now."))
     return redirect("portal:call", row.uuid)
 

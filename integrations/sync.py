@@ -3,6 +3,9 @@
 For one account at a time there is one batch in flight (its lane). A claim (`claims`) writes lease and intent in one
 commit, then comes one request, then all notes in one commit, only where the lease is still ours. An intent whose lease
 ran out is a request of unknown fate and goes the way that its step declares.
+
+The threads that speak to CRMs leave the bookkeeping to one `ledger`: what several of them have to note and to claim at
+one time is one commit.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import random
 import uuid
 from copy import copy
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -19,15 +23,17 @@ from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
 from crm_adapters.base import Job, NotMade, Result, Step, Work
+from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, Rejected
 from outbound.http import Http
 from outbound.limits import Limit, Limiter
 from telephony import exchanges, statements
-from telephony.hot import Together, hot_write, persistently
+from telephony.hot import hot_write, persistently
 from telephony.models import Exchange
+from telephony.threads import Together
 
 from . import claims, credentials
-from .claims import WORKED, Claim, Idle, lanes_of, most_urgent
+from .claims import WORKED, Claim, Idle, lanes_of
 from .directory import Wanting
 from .models import CallSync, Credential, Lane
 
@@ -48,15 +54,55 @@ lag = Histogram(
 )
 
 
-def work_off(sync_id: int, rounds: int = 50) -> float | None:
-    """Work off what is due in the account of this row; returns the seconds after which to come again, if known."""
-    for _ in range(rounds):
-        claimed = claims.claim(sync_id)
-        if isinstance(claimed, Idle):
-            return claimed.wait
-        if not _note((claimed, _perform(claimed))):
-            return None
-    return 0.0
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A claim and what became of it, a result for each row. `last`: do not claim more for this account."""
+
+    claim: Claim
+    results: list[Result]
+    last: bool = False
+
+
+def work_off(credential_id: int, rounds: int = 50) -> float | None:
+    """Work off what is due in an account; returns the seconds after which to come again, if known."""
+    answer = ledger(credential_id)
+    while isinstance(answer, Claim):
+        rounds -= 1
+        answer = ledger(Done(answer, _perform(answer), last=not rounds))
+    return answer.wait
+
+
+def _book(asked: list[int | Done]) -> list[Claim | Idle]:
+    """Note what was done and claim what is next: for the accounts that ask, and for those that were just worked for.
+
+    Of several that ask for one account the first gets the claim.
+    """
+    installation.refresh()
+    now = timezone.now()
+    done = [each for each in asked if isinstance(each, Done)]
+    asking = {each for each in asked if not isinstance(each, Done)}
+    urgent = claims.most_urgent(asking, now)
+    answers: dict[int, Claim | Idle] = {}
+    if done or urgent:
+        with hot_write():
+            _note(done, now)
+            going_on = {each.claim.credential.pk for each in done if not each.last}
+            answers = claims.claim(urgent | claims.most_urgent(going_on, timezone.now()), now)
+    _count(done)
+    return [_answer(each, answers) for each in asked]
+
+
+def _answer(asked: int | Done, answers: dict[int, Claim | Idle]) -> Claim | Idle:
+    if not isinstance(asked, Done):
+        return answers.pop(asked, Idle())
+    return Idle(0.0) if asked.last else answers.pop(asked.claim.credential.pk, Idle())
+
+
+def _book_surely(asked: list[int | Done]) -> list[Claim | Idle]:
+    return persistently(partial(_book, asked))
+
+
+ledger = Together("crm-ledger", _book_surely, most=64)
 
 
 # --- The request ------------------------------------------------------------------------------------------------------
@@ -110,42 +156,33 @@ def _http(claim: Claim) -> Http:
 # --- Noting -----------------------------------------------------------------------------------------------------------
 
 
-def _note_all(done: list[tuple[Claim, list[Result]]]) -> list[bool]:
-    """Write what was done, where the lease is still ours, and give the lanes back, all in one commit.
+def _note(done: list[Done], now: datetime) -> None:
+    """Write what was done, where the lease is still ours, and give the lanes back.
 
-    For each claim whether its account has more to do. Rows that became due while the lane was taken are seen here;
-    whoever brings one later finds the lane free.
+    Rows that became due while a lane was taken are found right after; whoever brings one later finds the lane free.
     """
-    now = timezone.now()
-    with hot_write():
-        mine = _still_ours([claim for claim, _ in done])
-        rows = []
-        for claim, results in done:
-            for (row, wanting, work), result in zip(claim.works, results, strict=True):
-                if (row.pk, claim.lease) in mine:
-                    row = copy(row)  # noted anew when the database breaks this transaction off
-                    _note_row(row, wanting, work, result, now)
-                    rows.append(row)
-        statements.update(rows, WORKED)
-        _give_back([claim for claim, _ in done], now)
-        exchanges.write([row for claim, _ in done for row in _log_rows(claim)])
-        more = most_urgent([claim.credential.pk for claim, _ in done], timezone.now())
-    for claim, _ in done:
-        requests_made.labels(claim.credential.crm).inc(len(claim.exchanges))
-    return [claim.credential.pk in more for claim, _ in done]
+    mine = _still_ours([each.claim for each in done])
+    rows = []
+    for each in done:
+        for (row, wanting, work), result in zip(each.claim.works, each.results, strict=True):
+            if (row.pk, each.claim.lease) in mine:
+                row = copy(row)  # noted anew when the database breaks this transaction off
+                _note_row(row, wanting, work, result, now)
+                rows.append(row)
+    statements.update(rows, WORKED)
+    _give_back([each.claim for each in done], now)
+    exchanges.write([row for each in done for row in _log_rows(each.claim)])
+
+
+def _count(done: list[Done]) -> None:
+    for each in done:
+        requests_made.labels(each.claim.credential.crm).inc(len(each.claim.exchanges))
 
 
 def _still_ours(claims: list[Claim]) -> set[tuple[int, uuid.UUID | None]]:
     """Locked; ids of rows with the leases that they have now."""
     ids = [row.pk for claim in claims for row, _, _ in claim.works]
     return {(row.pk, row.lease) for row in statements.select(CallSync, {"id": ids}, lock=statements.WAIT)}
-
-
-def _note_surely(done: list[tuple[Claim, list[Result]]]) -> list[bool]:
-    return persistently(partial(_note_all, done))
-
-
-_note = Together(_note_surely)
 
 
 def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: datetime) -> None:
@@ -233,5 +270,5 @@ def retry(rows: QuerySet[CallSync]) -> int:
 
 def resume(credential: Credential) -> None:
     """The account is connected again: its lane opens and what waited flows."""
-    Lane.objects.filter(account=credential.account_digest).update(open_at=None, failures=0)
+    Lane.objects.filter(account=credential.account).update(open_at=None, failures=0)
     CallSync.objects.filter(credential=credential, parked=False).update(not_before=None)

@@ -7,7 +7,7 @@ everybody else locks them: two writers of the same rows must not wait for each o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -57,49 +57,49 @@ def select(
 
 def update(rows: Iterable[Row], names: Sequence[str]) -> None:
     """Write these fields of existing rows."""
-    ordered = sorted(rows, key=lambda row: row.pk)
-    if ordered:
-        statement, fields = _update(type(ordered[0]), tuple(names))
-        _run(statement, fields, ordered)
+    for lot in _lots(sorted(rows, key=lambda row: row.pk)):
+        _run(_update(type(lot[0]), tuple(names), len(lot)), lot)
 
 
 def insert(rows: Sequence[Row]) -> None:
     """Write new rows whose ids nobody needs."""
-    if rows:
-        statement, fields = _insert(type(rows[0]))
-        _run(statement, fields, rows)
+    for lot in _lots(rows):
+        _run(_insert(type(lot[0]), len(lot)), lot)
 
 
 def insert_for_ids(rows: Sequence[Row]) -> None:
     """Write new rows; they know their ids afterwards."""
-    if not rows:
-        return
-    key = type(rows[0])._meta.pk
-    statement, fields = _insert(type(rows[0]))
-    with connection.cursor() as cursor:
-        for row in rows:
-            cursor.execute(f"{statement} RETURNING {_quoted(key)}", _values(row, fields))
-            row.pk = cursor.fetchone()[0]
+    for lot in _lots(rows):
+        statement, fields = _insert(type(lot[0]), len(lot))
+        keys = _run((f"{statement} RETURNING {_quoted(type(lot[0])._meta.pk)}", fields), lot)
+        for row, (key,) in zip(lot, keys, strict=True):
+            row.pk = key
             row._state.adding, row._state.db = False, connection.alias
 
 
 def put(rows: Sequence[Row], unique: Sequence[str], names: Sequence[str]) -> None:
     """Write rows that may be there already, known by the fields `unique`: then these fields of them."""
-    if rows:
-        statement, fields = _put(type(rows[0]), tuple(unique), tuple(names))
-        _run(statement, fields, rows)
+    for lot in _lots(rows):
+        _run(_put(type(lot[0]), tuple(unique), tuple(names), len(lot)), lot)
 
 
-def _run(statement: str, fields: Fields, rows: Sequence[Row]) -> None:
+def _lots(rows: Sequence[M]) -> Iterator[Sequence[M]]:
+    """Lots of 32, 16, 8 … rows: a statement for each length, and databases remember few statements."""
+    start, size = 0, 32
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        yield rows[start : start + size]
+        start += size
+
+
+def _run(statement: tuple[str, Fields], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+    """What the statement returns, if anything."""
+    sql, fields = statement
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in fields]
     with connection.cursor() as cursor:
-        if len(rows) == 1:
-            cursor.execute(statement, _values(rows[0], fields))
-        else:
-            cursor.executemany(statement, [_values(row, fields) for row in rows])
-
-
-def _values(row: Row, fields: Fields) -> list[Any]:
-    return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+        cursor.execute(sql, values)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 # --- The statements ---------------------------------------------------------------------------------------------------
@@ -130,24 +130,39 @@ def _select(model: type[Row]) -> tuple[str, list[str], list[tuple[int, Any, Any]
 
 
 @lru_cache(maxsize=256)
-def _update(model: type[Row], names: tuple[str, ...]) -> tuple[str, Fields]:
-    fields, key = _named(model, names), model._meta.pk
-    sets = ", ".join(f"{_quoted(field)} = %s" for field in fields)
+def _update(model: type[Row], names: tuple[str, ...], rows: int) -> tuple[str, Fields]:
+    key, fields = model._meta.pk, _named(model, names)
     table = connection.ops.quote_name(model._meta.db_table)
-    return f"UPDATE {table} SET {sets} WHERE {_quoted(key)} = %s", (*fields, key)  # noqa: S608 (names, no values)
+    if rows == 1:
+        sets = ", ".join(f"{_quoted(field)} = %s" for field in fields)
+        return f"UPDATE {table} SET {sets} WHERE {_quoted(key)} = %s", (*fields, key)  # noqa: S608 (names, no values)
+    fields = (key, *fields)
+    columns = ", ".join(map(_quoted, fields))
+    sets = ", ".join(f"{_quoted(field)} = given.{_quoted(field)}" for field in fields[1:])
+    given = f"WITH given ({columns}) AS (VALUES {_places(fields, rows, typed=True)})"
+    return f"{given} UPDATE {table} SET {sets} FROM given WHERE {table}.{_quoted(key)} = given.{_quoted(key)}", fields  # noqa: S608
 
 
 @lru_cache(maxsize=256)
-def _insert(model: type[Row]) -> tuple[str, Fields]:
+def _insert(model: type[Row], rows: int) -> tuple[str, Fields]:
     fields = tuple(field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField))
     table = connection.ops.quote_name(model._meta.db_table)
-    columns, places = ", ".join(map(_quoted, fields)), ", ".join(["%s"] * len(fields))
-    return f"INSERT INTO {table} ({columns}) VALUES ({places})", fields  # noqa: S608 (names, no values)
+    columns = ", ".join(map(_quoted, fields))
+    return f"INSERT INTO {table} ({columns}) VALUES {_places(fields, rows)}", fields  # noqa: S608 (names, no values)
 
 
 @lru_cache(maxsize=256)
-def _put(model: type[Row], unique: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, Fields]:
-    statement, fields = _insert(model)
+def _put(model: type[Row], unique: tuple[str, ...], names: tuple[str, ...], rows: int) -> tuple[str, Fields]:
+    statement, fields = _insert(model, rows)
     known = ", ".join(map(_quoted, _named(model, unique)))
     sets = ", ".join(f"{_quoted(field)} = EXCLUDED.{_quoted(field)}" for field in _named(model, names))
     return f"{statement} ON CONFLICT ({known}) DO UPDATE SET {sets}", fields
+
+
+def _places(fields: Fields, rows: int, typed: bool = False) -> str:
+    """`(%s, %s), (%s, %s)`. Where values stand alone PostgreSQL must be told their types, in the first row."""
+    plain = ", ".join(["%s"] * len(fields))
+    first = plain
+    if typed and connection.vendor == "postgresql":
+        first = ", ".join(f"%s::{field.rel_db_type(connection).split('(')[0]}" for field in fields)
+    return ", ".join([f"({first})", *[f"({plain})"] * (rows - 1)])

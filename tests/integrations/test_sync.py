@@ -196,7 +196,7 @@ def settled(row: CallSync) -> bool:
 
 def test_a_call_is_written_step_by_step(paper: Paper, make: Callable[..., CallSync]):
     row = make()
-    assert sync.work_off(row.pk) is None
+    assert sync.work_off(row.credential_id) is None
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
     assert row.progress == {"begin": True, "end": True}
@@ -206,16 +206,16 @@ def test_a_call_is_written_step_by_step(paper: Paper, make: Callable[..., CallSy
 
 def test_what_is_written_already_costs_nothing(paper: Paper, make: Callable[..., CallSync]):
     row = make()
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     asked = len(paper.asked)
     announce(row.call)
-    assert sync.work_off(row.pk) is None
+    assert sync.work_off(row.credential_id) is None
     assert len(paper.asked) == asked
 
 
 def test_calls_that_wait_together_share_requests(paper: Paper, make: Callable[..., CallSync]):
     rows = [make() for _ in range(5)]
-    sync.work_off(rows[0].pk)
+    sync.work_off(rows[0].credential_id)
     assert len(paper.asked) == 4  # ten steps, three at a time
     assert all(made(paper, row) == ["begin", "end"] and settled(row) for row in rows)
 
@@ -225,7 +225,7 @@ def test_pop_ups_go_before_history(paper: Paper, make: Callable[..., CallSync]):
     rows = [make(state="ringing") for _ in range(3)]
     for row, priority in zip(rows, (Priority.RECORDING, Priority.POP_UP, Priority.FINISH), strict=True):
         CallSync.objects.filter(pk=row.pk).update(priority=priority)
-    sync.work_off(rows[0].pk)
+    sync.work_off(rows[0].credential_id)
     assert [ids for _, ids in paper.asked] == [[str(rows[place].call.uuid)] for place in (1, 2, 0)]
 
 
@@ -238,7 +238,7 @@ def test_a_call_that_changes_during_a_request_is_not_taken_for_written(paper: Pa
         return paper.write(batch)
 
     paper.answers = [meanwhile]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
 
@@ -255,7 +255,7 @@ def test_who_has_lost_his_lease_notes_nothing(paper: Paper, make: Callable[..., 
         return paper.write(batch)
 
     paper.answers = [robbed]
-    sync.work_off(row.pk, rounds=1)
+    sync.work_off(row.credential_id, rounds=1)
     row.refresh_from_db()
     assert (row.lease, row.progress, row.noted) == (other, {}, 0)
     assert row.intent == "begin"
@@ -268,11 +268,11 @@ def test_one_batch_at_a_time_in_an_account(paper: Paper, make: Callable[..., Cal
 
     def meanwhile(batch: Sequence[Work]) -> list[Result]:
         CallSync.objects.filter(pk=other.pk).update(not_before=None)
-        inside.append((sync.work_off(other.pk), len(paper.asked)))
+        inside.append((sync.work_off(other.credential_id), len(paper.asked)))
         return paper.write(batch)
 
     paper.answers = [meanwhile]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert inside == [(None, 1)]
     assert made(paper, other) == ["begin"]
 
@@ -295,12 +295,12 @@ def test_a_dead_workers_step_is_looked_for_first(
 
     paper.answers = [killed]
     with pytest.raises(Killed):
-        sync.work_off(row.pk)
-    sync.work_off(row.pk)
+        sync.work_off(row.credential_id)
+    sync.work_off(row.credential_id)
     assert paper.steps == ["begin"]  # as long as the lease runs it is his
     clock.shift(claims.LEASE + timedelta(seconds=1))
-    assert claims.accounts_with_work() == [row.pk]
-    sync.work_off(row.pk)
+    assert claims.accounts_with_work() == [row.credential_id]
+    sync.work_off(row.credential_id)
     assert paper.steps == ["begin", "look", *([] if executed else ["begin"])]
     assert made(paper, row) == ["begin"]
     assert settled(row)
@@ -311,7 +311,7 @@ def test_a_dead_workers_step_is_looked_for_first(
 
 def again(row: CallSync, clock: time_machine.Traveller) -> None:
     clock.shift(sync.LONGEST_PAUSE)
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
 
 
 def test_a_step_with_a_key_is_simply_repeated(
@@ -319,7 +319,7 @@ def test_a_step_with_a_key_is_simply_repeated(
 ):
     row = make(state="ringing")
     paper.answers = [lost(paper)]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     row.refresh_from_db()
     assert (row.intent, row.attempts) == ("begin", 1)
     again(row, clock)
@@ -331,7 +331,7 @@ def test_a_step_without_a_key_is_looked_for(paper: Paper, make: Callable[..., Ca
     paper.repeat = Repeat.LOOK
     row = make()
     paper.answers = [lost(paper)]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     again(row, clock)
     assert paper.steps == ["begin", "look", "end"]
     assert made(paper, row) == ["begin", "end"]
@@ -343,7 +343,7 @@ def test_a_call_that_moved_on_first_learns_what_became_of_its_last_step(
     paper.repeat = Repeat.LOOK
     row = make(state="ringing")
     paper.answers = [lost(paper)]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     CallSync.objects.update(progress={"begin": True})  # the plan says "end" by now
     Call.objects.update(state="finished", outcome="answered")
     announce(Call.objects.get())
@@ -357,7 +357,7 @@ def test_a_step_that_can_be_neither_repeated_nor_found_is_left_to_a_person(
     paper.repeat = Repeat.STOP
     row = make(state="ringing")
     paper.answers = [lost(paper)]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     again(row, clock)
     row.refresh_from_db()
     assert (row.parked, row.error_kind) == (True, "doubt")
@@ -377,13 +377,13 @@ def test_a_refusal_parks_the_call_with_the_crms_words(paper: Paper, make: Callab
         return [Rejected("no such user", code="E1") if w.job.facts.id == bad else result for w, result in done]
 
     paper.answers = [refuse_one]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     row.refresh_from_db()
     assert (row.parked, row.error_kind, row.error) == (True, "rejected", "E1 no such user")
     assert settled(other)
     assert claims.accounts_with_work() == []
     assert sync.retry(CallSync.objects.filter(pk=row.pk)) == 1
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert settled(row)
     assert not row.error
 
@@ -393,16 +393,16 @@ def test_refused_keys_pause_the_account_and_keep_the_work(
 ):
     row, other = make(), make()
     paper.answers = [failing(CredentialsRefused("wrong key", code="E401"))]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     credential.refresh_from_db()
     assert (credential.state, credential.state_words) == (Credential.State.REFUSED, "E401 wrong key")
-    assert sync.work_off(other.pk) is None
+    assert sync.work_off(other.credential_id) is None
     assert len(paper.asked) == 1
     assert claims.accounts_with_work() == []
     credentials.store(credential, {"token": "new"})
     sync.resume(credential)
     assert len(claims.accounts_with_work()) == 1
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert paper.tokens[-1] == "new"
     assert made(paper, row) == made(paper, other) == ["begin", "end"]
 
@@ -414,17 +414,17 @@ def test_an_account_that_is_down_is_left_alone_for_a_while(
     waits = []
     for _ in range(4):
         paper.answers = [failing(Temporary("503"))]
-        sync.work_off(row.pk)
+        sync.work_off(row.credential_id)
         lane = Lane.objects.get()
         assert lane.open_at
         waits.append((lane.open_at - timezone.now()).total_seconds())
         asked = len(paper.asked)
-        assert (sync.work_off(row.pk) or 0) > 0
+        sync.work_off(row.credential_id)
         assert len(paper.asked) == asked
         assert claims.accounts_with_work() == []
         clock.shift(sync.LONGEST_PAUSE)
     assert waits[-1] > waits[0]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert settled(row)
     assert Lane.objects.get().failures == 0
 
@@ -437,7 +437,7 @@ def test_one_calls_trouble_is_not_the_accounts(paper: Paper, make: Callable[...,
         return [Temporary("locked") if work.job.facts.id == bad else Done({work.step.name: True}) for work in batch]
 
     paper.answers = [one_fails]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert settled(other)
     assert Lane.objects.get().open_at is None
     row.refresh_from_db()
@@ -450,19 +450,19 @@ def test_an_account_that_asks_us_to_wait_is_not_asked_sooner(
 ):
     row = make(state="ringing")
     paper.answers = [failing(RateLimited("slow down", retry_after=500))]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     clock.shift(490)
-    assert (sync.work_off(row.pk) or 0) > 0
+    sync.work_off(row.credential_id)
     assert len(paper.asked) == 1
     clock.shift(20)
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert settled(row)
 
 
 def test_our_own_mistake_in_an_adapter_is_shown_and_does_not_loop(paper: Paper, make: Callable[..., CallSync]):
     row = make(state="ringing")
     paper.answers = [failing(KeyError("oops"))]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     row.refresh_from_db()
     assert "KeyError" in row.error
     assert len(paper.asked) == 1
@@ -473,12 +473,12 @@ def test_nothing_is_claimed_without_a_token_of_the_limiter(
 ):
     paper.limit = (Limit("paper", rate=0.01, burst=1),)
     row = make()
-    assert (sync.work_off(row.pk) or 0) > 90
+    assert (sync.work_off(row.credential_id) or 0) > 90
     assert made(paper, row) == ["begin"]
     row.refresh_from_db()
     assert (row.intent, row.lease) == ("", None)
     clock.shift(101)
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert made(paper, row) == ["begin", "end"]
 
 
@@ -498,7 +498,7 @@ def test_an_expired_token_is_renewed_and_the_step_made_with_the_new_one(
 ):
     row = make(state="ringing")
     paper.answers = [failing(TokenExpired("over"))]
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert paper.tokens == ["t", "t+"]
     credential.refresh_from_db()
     assert credential.values["token"] == "t+"
@@ -551,7 +551,7 @@ def test_two_accounts_both_write(paper: Paper, integration: Integration, connect
     rows = CallSync.objects.filter(call=call)
     assert {row.credential for row in rows} == {integration.credential, other}
     for row in rows:
-        sync.work_off(row.pk)
+        sync.work_off(row.credential_id)
     assert paper.book[str(call.uuid)].count("begin") == 2
 
 
@@ -574,12 +574,12 @@ def test_an_integration_that_is_switched_off_takes_no_new_call_and_finishes_its_
 ):
     old = CallFactory.create(connection=connection, state="ringing")
     row = tell(old)
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     integration.active = False
     integration.save()
     Call.objects.filter(pk=old.pk).update(state="finished", outcome="answered")
     announce(old)
-    sync.work_off(row.pk)
+    sync.work_off(row.credential_id)
     assert made(paper, row) == ["begin", "end"]
     new = CallFactory.create(connection=connection)
     announce(new)

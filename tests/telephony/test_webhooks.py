@@ -18,6 +18,7 @@ from django.utils import timezone
 from telephony import directory, inbox, pipeline, webhooks
 from telephony.models import Connection, InboxEvent, WebhookAddress
 from telephony.pipeline import Pipeline
+from telephony.threads import Loop
 from telephony.webhooks import WebhookDoor
 from tests.emulators.mango import wire
 from tests.factories import ConnectionFactory
@@ -72,16 +73,7 @@ async def pages(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def line() -> Pipeline:
-    """Its writer gives its connection to the database back when it ends, which a process need not do."""
-    found = Pipeline()
-    run = found._writer.run
-
-    def run_and_leave() -> None:
-        run()
-        connections.close_all()
-
-    found._writer.run = run_and_leave  # type: ignore[method-assign]
-    return found
+    return Pipeline()
 
 
 @pytest.fixture
@@ -90,7 +82,6 @@ def client(line: Pipeline) -> Iterator[Client]:
     door = WebhookDoor(pages, line)
     yield Client(door)
     line._writer.stop()
-    line._writer.join(10)
     _leave(door)
 
 
@@ -291,10 +282,12 @@ def test_a_bad_event_does_not_take_its_neighbours_along(
 
 
 def test_what_waits_for_its_commit_is_stored_before_the_process_ends(connection: Connection):
-    line = Pipeline()  # its threads never ran
-    line._writer.start = line._drain.start = lambda: None  # type: ignore[method-assign]
-    line._writer.join = line._drain.join = lambda timeout=None: None  # type: ignore[method-assign]
+    line = Pipeline()
+    line._writer._thread = Loop("idle", lambda: None, 60)  # a writer that has not come to it yet
+    line._writer._thread.start()
+    line._drain.start()
     futures = [line.submit(event) for event in _events(connection, 3)]
+    assert not any(future.done() for future in futures)
     line.stop()
     assert all(future.done() for future in futures)
     assert stored() == 3
