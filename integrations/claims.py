@@ -31,6 +31,8 @@ LEASE = timedelta(seconds=settings.SYNC_LEASE_SECONDS)
 PER_ACCOUNT = 40
 """Rows of an account that are looked at for one batch."""
 AT_A_LOOK = 2000
+POP_UP_AGE = timedelta(seconds=30)
+"""A card that could be shown only so long after its event is not shown any more."""
 WORKED = [
     "noted",
     "priority",
@@ -109,25 +111,43 @@ def _at(now: datetime) -> list[Any]:
 
 def most_urgent(credential_ids: Collection[int], now: datetime) -> dict[int, list[int]]:
     """Ids of the most urgent rows of each account that has any that are due."""
-    found = _urgent_rows(credential_ids, AT_A_LOOK, now)
-    if len(found) == AT_A_LOOK:  # one account's backlog must not hide what the others have to do
-        found = [row for each in credential_ids for row in _urgent_rows([each], PER_ACCOUNT, now)]
+    found = _urgent_rows(credential_ids, now)
+    if late := {credential_id for credential_id, _, is_late in found if is_late}:
+        _demote_late_pop_ups(late, now)
+        found = _urgent_rows(credential_ids, now)
     urgent: dict[int, list[int]] = defaultdict(list)
-    for credential_id, row_id in found:
+    for credential_id, row_id, _ in found:
         if len(urgent[credential_id]) < PER_ACCOUNT:
             urgent[credential_id].append(row_id)
     return urgent
 
 
-def _urgent_rows(credential_ids: Collection[int], most: int, now: datetime) -> list[tuple[int, int]]:
-    """Credential and id of rows, in the order of the index: without statistics SQLite would else read everything."""
+def _demote_late_pop_ups(credential_ids: Collection[int], now: datetime) -> None:
+    """What comes late is no pop-up any more, and must not stand before those that are in time."""
+    late = due(now).filter(credential__in=credential_ids, priority=Priority.POP_UP, due_at__lt=now - POP_UP_AGE)
+    late.update(priority=Priority.FINISH)
+
+
+def _urgent_rows(credential_ids: Collection[int], now: datetime) -> list[tuple[int, int, bool]]:
+    """Credential and id of rows, and whether it is a pop-up that comes late; one account's backlog does not hide what
+    the others have to do."""
+    found = _first_rows(credential_ids, AT_A_LOOK, now)
+    if len(found) < AT_A_LOOK:
+        return found
+    return [row for each in credential_ids for row in _first_rows([each], PER_ACCOUNT, now)]
+
+
+def _first_rows(credential_ids: Collection[int], most: int, now: datetime) -> list[tuple[int, int, bool]]:
+    """In the order of the index: without statistics SQLite would else read everything."""
     if not credential_ids:
         return []
+    late = connection.ops.adapt_datetimefield_value(now - POP_UP_AGE)
+    what = f"credential_id, id, priority = {Priority.POP_UP:d} AND due_at < %s"
     places = ", ".join(["%s"] * len(credential_ids))
     order = f"ORDER BY credential_id, priority, due_at, id LIMIT {most}"
-    asked = f"SELECT credential_id, id FROM integrations_callsync WHERE credential_id IN ({places}) AND {DUE} {order}"  # noqa: S608
+    asked = f"SELECT {what} FROM integrations_callsync WHERE credential_id IN ({places}) AND {DUE} {order}"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(asked, [*credential_ids, *_at(now)])
+        cursor.execute(asked, [late, *credential_ids, *_at(now)])
         return list(cursor.fetchall())
 
 
@@ -146,7 +166,8 @@ def claim(urgent: dict[int, list[int]], now: datetime) -> dict[int, Claim | Idle
             answers[credential.pk] = Idle((lane.open_at - now).total_seconds())
         elif not (lane.lease_until and lane.lease_until > now) and credential.state not in _PAUSED:
             free.setdefault(credential.account, credential)
-    choices = _choose(list(free.values()), urgent, now)
+    probing = {credential.pk for credential in free.values() if lanes[credential.account].failures}
+    choices = _choose(list(free.values()), probing, urgent, now)
     statements.update([row for choice in choices.values() for row in choice.settled], WORKED)
     busy = [(credentials[credential_id], choice) for credential_id, choice in choices.items() if choice.works]
     limits = [credential.adapter.limits(credential.values) for credential, _ in busy]
@@ -184,8 +205,10 @@ class _Choice:
     looking: bool = False
 
 
-def _choose(accounts: list[Credential], urgent: dict[int, list[int]], now: datetime) -> dict[int, _Choice]:
-    """The batch of each account."""
+def _choose(
+    accounts: list[Credential], probing: set[int], urgent: dict[int, list[int]], now: datetime
+) -> dict[int, _Choice]:
+    """The batch of each account: one row where the last request failed (`probing`), to see whether it is back."""
     ids = [row_id for credential in accounts for row_id in urgent[credential.pk]]
     order = "priority, due_at, id"
     rows = statements.select(CallSync, {"id": ids}, also=DUE, filling=_at(now), order=order, lock=statements.SKIP)
@@ -193,7 +216,8 @@ def _choose(accounts: list[Credential], urgent: dict[int, list[int]], now: datet
     of_account: dict[int, list[CallSync]] = {credential.pk: [] for credential in accounts}
     for row in rows:
         of_account[row.credential_id].append(row)
-    return {credential.pk: _choice(of_account[credential.pk], credential.adapter.batch_size) for credential in accounts}
+    sizes = {each.pk: 1 if each.pk in probing else each.adapter.batch_size for each in accounts}
+    return {credential_id: _choice(of_account[credential_id], size, now) for credential_id, size in sizes.items()}
 
 
 def _load_calls(rows: list[CallSync]) -> None:
@@ -207,14 +231,14 @@ def _load_calls(rows: list[CallSync]) -> None:
         row.call = known[row.call_id]
 
 
-def _choice(rows: list[CallSync], size: int) -> _Choice:
+def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
     """Rows of unknown fate that must be looked for come first and alone."""
     to_do: list[tuple[CallSync, Wanting, Work]] = []
     to_look: list[tuple[CallSync, Wanting, Work]] = []
     settled: list[CallSync] = []
     for row in rows:
         wanting = directory.by_id(row.integration_id)
-        job = _job(row, wanting)
+        job = _job(row, wanting, now)
         step = wanting.adapter.plan(job)
         doubtful = row.intent
         if doubtful and (step is None or step.name != doubtful):
@@ -234,9 +258,10 @@ def _choice(rows: list[CallSync], size: int) -> _Choice:
     return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)
 
 
-def _job(row: CallSync, wanting: Wanting) -> Job:
+def _job(row: CallSync, wanting: Wanting, now: datetime) -> Job:
     call = row.call
-    facts = facts_of(call, call.people, call.audio, wanting)
+    late = bool(row.due_at and now - row.due_at > POP_UP_AGE)
+    facts = facts_of(call, call.people, call.audio, wanting, late=late)
     return Job(facts, wanting.settings, row.progress)
 
 

@@ -20,8 +20,10 @@ LIVE = timedelta(minutes=15)
 """A call that began longer ago and still rings is written, but nothing pops up any more."""
 
 
-def facts_of(call: Call, people: Sequence[Person], audio: Sequence[Recording], wanting: Wanting) -> CallFacts:
-    """`call.dialled_by` must be loaded where it is set."""
+def facts_of(
+    call: Call, people: Sequence[Person], audio: Sequence[Recording], wanting: Wanting, *, late: bool = False
+) -> CallFacts:
+    """`call.dialled_by` must be loaded where it is set. `late`: what is to be told of the call happened a while ago."""
     finished = call.state == CallState.FINISHED
     stored = max((row for row in audio if row.state == Recording.State.STORED), key=lambda row: row.size, default=None)
     origin = call.dialled_by.origin if call.dialled_by_id and call.dialled_by else {}
@@ -46,7 +48,7 @@ def facts_of(call: Call, people: Sequence[Person], audio: Sequence[Recording], w
         crm_call=mine.get("crm_call", ""),
         crm_user=mine.get("crm_user", ""),
         crm_entity=mine.get("crm_entity", ""),
-        live=not finished and timezone.now() - call.first_received_at < LIVE,
+        live=not finished and not late and timezone.now() - call.first_received_at < LIVE,
         gathering=bool(call.waiting_leg),
     )
 

@@ -42,6 +42,11 @@ log = structlog.get_logger(__name__)
 DEADLINE = 60.0
 LONGEST_PAUSE = 3600.0
 LONGEST_LANE_PAUSE = 60.0
+GIVE_UP = timedelta(days=7)
+LEAST_ATTEMPTS = 10
+"""After so long, and no fewer attempts, a step that fails in passing ways is parked for a person."""
+OUTAGE = 3
+"""Failures in a row after which an account was away, and not only one of its calls hard to take."""
 HISTORY = 50
 
 steps = Counter("callbridge_crm_steps", "Steps made in CRMs", ["crm", "step", "result"])
@@ -167,7 +172,7 @@ def _note(done: list[Done], now: datetime) -> None:
         for (row, wanting, work), result in zip(each.claim.works, each.results, strict=True):
             if (row.pk, each.claim.lease) in mine:
                 row = copy(row)  # noted anew when the database breaks this transaction off
-                _note_row(row, wanting, work, result, now)
+                _note_row(row, wanting, work, result, each.claim, now)
                 rows.append(row)
     statements.update(rows, WORKED)
     _give_back([each.claim for each in done], now)
@@ -185,12 +190,12 @@ def _still_ours(claims: list[Claim]) -> set[tuple[int, uuid.UUID | None]]:
     return {(row.pk, row.lease) for row in statements.select(CallSync, {"id": ids}, lock=statements.WAIT)}
 
 
-def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: datetime) -> None:
+def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, claim: Claim, now: datetime) -> None:
     row.lease = row.lease_until = None
     crm, name = wanting.adapter.slug, work.step.name
     if isinstance(result, OutboundError):
         steps.labels(crm, name, result.kind).inc()
-        _note_error(row, work.step, result, now)
+        _note_error(row, work.step, result, claim, now)
         return
     row.intent, row.error_kind, row.error, row.attempts, row.not_before = "", "", "", 0, None
     if isinstance(result, NotMade):
@@ -207,37 +212,58 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: 
         lag.labels(crm).observe((now - row.due_at).total_seconds())
 
 
-def _note_error(row: CallSync, step: Step, error: OutboundError, now: datetime) -> None:
+def _note_error(row: CallSync, step: Step, error: OutboundError, claim: Claim, now: datetime) -> None:
     row.attempts += 1
     log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
-    row.intent = step.name if error.fate_unknown else ""
+    # A look that fails leaves the doubt that it was to settle.
+    row.intent = step.name if error.fate_unknown or claim.looking else ""
+    row.not_before = None
     if isinstance(error, CredentialsRefused):
-        row.not_before = None
-    elif isinstance(error, Rejected) and not error.fate_unknown:
+        return  # the account waits, with all that it has to do
+    if _is_for_good(row, error, now):
         row.parked = True
-    else:
+    elif error is not claim.failure or len(claim.works) == 1:
         row.not_before = now + timedelta(seconds=pause(row.attempts, error.retry_after))
+
+
+def _is_for_good(row: CallSync, error: OutboundError, now: datetime) -> bool:
+    if isinstance(error, Rejected):
+        return not error.fate_unknown
+    return bool(row.attempts >= LEAST_ATTEMPTS and row.due_at and now - row.due_at > GIVE_UP)
 
 
 def pause(attempts: int, retry_after: float | None = None) -> float:
     """Seconds until the next try: exponential with full jitter, an hour at the most, never sooner than asked for."""
-    longest = min(LONGEST_PAUSE, 2.0 ** min(attempts, 12))
-    return max(retry_after or 0.0, random.uniform(longest / 4, longest))
+    return max(retry_after or 0.0, random.uniform(0, min(LONGEST_PAUSE, 2.0 ** min(attempts, 12))))
 
 
 def _give_back(claims: list[Claim], now: datetime) -> None:
-    """Free the lanes; an account that fails as a whole is left alone for a while, then tried with one batch."""
+    """Free the lanes. An account that fails as a whole is left alone for a while, then tried with one row."""
     lanes = lanes_of({claim.account for claim in claims})
-    ours = [(lanes[claim.account], claim.failure) for claim in claims if lanes[claim.account].lease == claim.lease]
-    for lane, failure in ours:
-        failed = failure is not None and not isinstance(failure, (Rejected, CredentialsRefused))
+    ours = [(lanes[claim.account], claim) for claim in claims if lanes[claim.account].lease == claim.lease]
+    for lane, claim in ours:
         lane.lease = lane.lease_until = lane.open_at = None
-        lane.failures = lane.failures + 1 if failed else 0
-        if failure and failed:
-            wait = min(LONGEST_LANE_PAUSE, 0.5 * 2.0 ** min(lane.failures, 8))
-            lane.open_at = now + timedelta(seconds=max(failure.retry_after or 0.0, random.uniform(wait / 2, wait)))
+        failure = claim.failure
+        if failure is None or isinstance(failure, (Rejected, CredentialsRefused)):
+            if lane.failures >= OUTAGE:
+                _flow_again(claim.credential)
+            lane.failures = 0
+        else:
+            lane.failures += 1
+            lane.open_at = now + timedelta(seconds=lane_pause(lane.failures, failure.retry_after))
     statements.update([lane for lane, _ in ours], ["lease", "lease_until", "open_at", "failures"])
+
+
+def lane_pause(failures: int, retry_after: float | None = None) -> float:
+    """Seconds until an account that fails is tried again, with a jitter of a half."""
+    longest = min(LONGEST_LANE_PAUSE, 0.5 * 2.0 ** min(failures, 8))
+    return max(retry_after or 0.0, random.uniform(longest / 2, longest))
+
+
+def _flow_again(credential: Credential) -> None:
+    """The account was away and is back: nothing waits for a time that was set because it was away."""
+    CallSync.objects.filter(credential=credential, parked=False, not_before__gt=timezone.now()).update(not_before=None)
 
 
 def _log_rows(claim: Claim) -> list[tuple[Exchange, list[int]]]:
@@ -271,4 +297,4 @@ def retry(rows: QuerySet[CallSync]) -> int:
 def resume(credential: Credential) -> None:
     """The account is connected again: its lane opens and what waited flows."""
     Lane.objects.filter(account=credential.account).update(open_at=None, failures=0)
-    CallSync.objects.filter(credential=credential, parked=False).update(not_before=None)
+    _flow_again(credential)

@@ -82,7 +82,7 @@ class Paper(Adapter):
 
     def plan(self, job: Job) -> Step | None:
         if "begin" not in job.progress:
-            return Step("begin", Priority.POP_UP, self.repeat)
+            return Step("begin", Priority.POP_UP if job.facts.live else Priority.FINISH, self.repeat)
         if job.facts.finished and "end" not in job.progress:
             return Step("end", Priority.FINISH, self.repeat)
         return None
@@ -427,6 +427,84 @@ def test_an_account_that_is_down_is_left_alone_for_a_while(
     sync.work_off(row.credential_id)
     assert settled(row)
     assert Lane.objects.get().failures == 0
+
+
+def test_after_an_outage_one_call_is_tried_and_then_everything_flows(
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
+):
+    rows = [make() for _ in range(5)]
+    credential_id = rows[0].credential_id
+    for _ in range(sync.OUTAGE):
+        paper.answers = [failing(Temporary("503"))]
+        sync.work_off(credential_id)
+        clock.shift(sync.LONGEST_LANE_PAUSE)
+    assert [len(ids) for _, ids in paper.asked] == [3, 1, 1]  # a whole batch once, then one at a time
+    paper.asked.clear()
+    CallSync.objects.filter(pk=rows[0].pk).update(not_before=timezone.now() + timedelta(hours=1))
+    sync.work_off(credential_id)
+    assert [len(ids) for _, ids in paper.asked][:2] == [1, 3]
+    assert all(settled(row) for row in rows)
+
+
+def test_what_an_account_that_is_down_has_to_do_waits_for_the_account_alone(
+    paper: Paper, make: Callable[..., CallSync]
+):
+    rows = [make(), make()]
+    paper.answers = [failing(Temporary("503"))]
+    sync.work_off(rows[0].credential_id)
+    for row in rows:
+        row.refresh_from_db()
+        assert (row.attempts, row.not_before, row.error_kind) == (1, None, "temporary")
+
+
+def test_what_fails_for_a_week_waits_for_a_person(
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
+):
+    row = make(state="ringing")
+    for _ in range(sync.LEAST_ATTEMPTS):
+        paper.answers = [failing(Temporary("503"))]
+        sync.work_off(row.credential_id)
+        row.refresh_from_db()
+        assert not row.parked
+        clock.shift(sync.LONGEST_PAUSE)
+    clock.shift(sync.GIVE_UP)
+    paper.answers = [failing(Temporary("503"))]
+    sync.work_off(row.credential_id)
+    row.refresh_from_db()
+    assert (row.parked, row.error) == (True, "503")
+
+
+@pytest.mark.parametrize("error", [Temporary("503"), Rejected("no right to look")])
+def test_a_look_that_fails_leaves_the_doubt(
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller, error: Exception
+):
+    paper.repeat = Repeat.LOOK
+    row = make(state="ringing")
+    paper.answers = [lost(paper)]
+    sync.work_off(row.credential_id)
+
+    def look(*_: Any) -> list[Result]:
+        raise error
+
+    paper.look = look  # type: ignore[method-assign]
+    again(row, clock)
+    row.refresh_from_db()
+    assert row.intent == "begin"
+    del paper.look
+    sync.retry(CallSync.objects.all())
+    again(row, clock)
+    assert made(paper, row) == ["begin"]
+
+
+def test_a_late_pop_up_goes_after_those_that_are_in_time(
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
+):
+    paper.batch_size = 1  # type: ignore[misc]
+    old = [make(state="ringing"), make(state="ringing")]
+    clock.shift(claims.POP_UP_AGE + timedelta(seconds=1))
+    new = make(state="ringing")
+    sync.work_off(new.credential_id)
+    assert [call for _, [call] in paper.asked] == [str(row.call.uuid) for row in (new, *old)]
 
 
 def test_one_calls_trouble_is_not_the_accounts(paper: Paper, make: Callable[..., CallSync]):
