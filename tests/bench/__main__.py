@@ -71,6 +71,8 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         found["at_70_percent"] = asdict(_load(product, folder, options, 0.7 * best.rate, seconds))
         found["routing"] = figures.routing(product, 40 if quick else options.companies, 1 if quick else 2)
         say(f"routing: {found['routing']}")
+        found["bulkheads"] = figures.bulkheads(product, min(100.0, 0.5 * best.rate), seconds, 1 if quick else 3)
+        say(f"bulkheads: {found['bulkheads']}")
         found["busy_portal"] = figures.busy_portal(product, 30 if quick else 150)
         say(f"one busy portal: {found['busy_portal']}")
         found["back"] = figures.time_to_be_back(product, 1 if quick else 3)

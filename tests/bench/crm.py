@@ -63,22 +63,30 @@ class Crm:
         """Portals without calls and with full buckets; tokens stay."""
         requests.post(f"{self.url}/_emulator/reset", json={"keep_auth": True}, timeout=60).raise_for_status()
 
+    def trouble(self, portal: str, **fault: Any) -> None:
+        """A fault of one portal, until `heal`."""
+        requests.post(f"{self.url}/_emulator/faults", json={"portal": portal, **fault}, timeout=10).raise_for_status()
+
+    def heal(self) -> None:
+        requests.post(f"{self.url}/_emulator/faults", json={"clear": True}, timeout=10).raise_for_status()
+
     def hits(self, portal: str = "") -> int:
         """HTTP requests since the last reset, to one portal or to all."""
         portals = self._get("state?parts=hits")["portals"]
         return sum(found["hits"]["total"] for name, found in portals.items() if portal in ("", name))
 
-    def commands(self) -> Counter[str]:
-        """Commands since the last reset, alone or in batches."""
+    def commands(self, without: str = "") -> Counter[str]:
+        """Commands since the last reset, alone or in batches, to all portals but one."""
         total: Counter[str] = Counter()
-        for portal in self._get("state?parts=hits")["portals"].values():
-            total.update(portal["commands"]["by_method"])
+        for name, portal in self._get("state?parts=hits")["portals"].items():
+            if name != without:
+                total.update(portal["commands"]["by_method"])
         return total
 
-    def wait_finished(self, calls: int, timeout: float) -> float:
+    def wait_finished(self, calls: int, timeout: float, without: str = "") -> float:
         """Wait until so many calls are finished; the seconds it took, at most `timeout`."""
         begun = time.monotonic()
-        while time.monotonic() - begun < timeout and self.commands()[FINISH] < calls:
+        while time.monotonic() - begun < timeout and self.commands(without)[FINISH] < calls:
             time.sleep(0.25)
         return time.monotonic() - begun
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import calls, machine
-from .calls import Call, Shot
+from .calls import Account, Call, Shot
 from .client import open_loop
 from .crm import Written
 from .product import Product, soon
@@ -119,6 +119,44 @@ def _told(rate: float, made: list[Call], shots: list[Shot], written: dict[tuple[
         milliseconds_per_event=0.0,
         others=0.0,
     )
+
+
+TROUBLES: dict[str, Figures] = {
+    "healthy": {},
+    "dead (resets connections)": {"kind": "reset"},
+    "slow (10 s)": {"kind": "slow", "seconds": 10},
+    "hostile (never answers)": {"kind": "no_answer", "seconds": 120},
+}
+TROUBLED_SHARE = 0.05
+
+
+def bulkheads(product: Product, rate: float, seconds: float, tries: int) -> Figures:
+    """Event → CRM of all others while one CRM is in trouble, which a twentieth of the calls belong to."""
+    troubled = {words: product.accounts[number] for number, words in enumerate(TROUBLES)}
+    others = product.accounts[len(troubled) :]
+    found: Figures = {}
+    for words, trouble in TROUBLES.items():
+        sick = [troubled[words]] * round(len(others) * TROUBLED_SHARE)
+        runs = [_beside(product, others, sick, trouble, rate, seconds) for _ in range(tries)]
+        found[words] = min(runs, key=lambda run: run["p99"] or 1e9)
+    for words in found:
+        found[words]["ratio"] = round(found[words]["p99"] / found["healthy"]["p99"], 2)
+    return found
+
+
+def _beside(
+    product: Product, others: list[Account], sick: list[Account], trouble: Figures, rate: float, seconds: float
+) -> Figures:
+    product.fill_buckets()
+    if trouble:
+        product.crm.trouble(sick[0].portal, **trouble)
+    made = list(calls.poisson([*others, *sick], rate, seconds, soon(0.5 + rate * seconds * 60e-6)))
+    product.fire([shot for call in made for shot in call.shots])
+    watched = [call for call in made if call.account != sick[0]]
+    product.crm.wait_finished(len(watched), DRAIN_SECONDS, without=sick[0].portal)
+    run = _told(rate, watched, [], product.crm.written())
+    product.crm.heal()
+    return run.crm | {"lost": run.lost}
 
 
 def warm_up(product: Product) -> None:

@@ -24,6 +24,11 @@ def _with_ratio(text: str, ratio: str) -> str:
     return f"{text} ({ratio})" if ratio else text
 
 
+def _beside(figures: dict[str, Any], words: str) -> str:
+    found = figures["bulkheads"][words]
+    return _pair(found) if words == "healthy" else f"{_pair(found)} (p99 × {found['ratio']})"
+
+
 def rows(results: dict[str, Any]) -> Iterator[tuple[str, list[str], str]]:
     """What is measured, one text for each stack, and the goal."""
     stacks = results["stacks"]
@@ -59,6 +64,9 @@ def rows(results: dict[str, Any]) -> Iterator[tuple[str, list[str], str]]:
     for kind, goal in limits.items():
         yield f"CRM hits, one call alone: {kind}", each(lambda f, _, k=kind: str(f["hits"][k])), goal
     yield "CRM hits a call under the highest load", each(lambda f, _: str(f["highest"]["hits_per_call"])), "falls"
+    for words in next(iter(stacks.values()))["bulkheads"]:
+        goal = "" if words == "healthy" else "× < 1.2"
+        yield f"all others' event → CRM beside one CRM that is {words}", each(lambda f, _, w=words: _beside(f, w)), goal
     yield "one busy portal, calls/s at its own limit", each(lambda f, _: str(f["busy_portal"]["calls_per_second"])), ""
     yield "· CRM hits a call there", each(lambda f, _: str(f["busy_portal"]["hits_per_call"])), ""
     yield (

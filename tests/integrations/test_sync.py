@@ -486,7 +486,7 @@ def test_a_look_that_fails_leaves_the_doubt(
     def look(*_: Any) -> list[Result]:
         raise error
 
-    paper.look = look  # type: ignore[method-assign]
+    paper.look = look  # type: ignore[method-assign,assignment]
     again(row, clock)
     row.refresh_from_db()
     assert row.intent == "begin"
