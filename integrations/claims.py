@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,8 @@ PER_ACCOUNT = 40
 AT_A_LOOK = 2000
 POP_UP_AGE = timedelta(seconds=30)
 """A card that could be shown only so long after its event is not shown any more."""
+LEFT_OUT = "pop_up_late"
+"""The step that the passport shows instead."""
 WORKED = [
     "noted",
     "priority",
@@ -238,7 +240,10 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
     settled: list[CallSync] = []
     for row in rows:
         wanting = directory.by_id(row.integration_id)
-        job = _job(row, wanting, now)
+        late = bool(row.due_at and now - row.due_at > POP_UP_AGE)
+        job = _job(row, wanting, late)
+        if late:
+            _say_that_a_card_is_left_out(row, wanting, job, now)
         step = wanting.adapter.plan(job)
         doubtful = row.intent
         if doubtful and (step is None or step.name != doubtful):
@@ -258,11 +263,18 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
     return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)
 
 
-def _job(row: CallSync, wanting: Wanting, now: datetime) -> Job:
+def _job(row: CallSync, wanting: Wanting, late: bool) -> Job:
     call = row.call
-    late = bool(row.due_at and now - row.due_at > POP_UP_AGE)
     facts = facts_of(call, call.people, call.audio, wanting, late=late)
     return Job(facts, wanting.settings, row.progress)
+
+
+def _say_that_a_card_is_left_out(row: CallSync, wanting: Wanting, job: Job, now: datetime) -> None:
+    """Once, where there would have been one in time."""
+    in_time = wanting.adapter.plan(replace(job, facts=replace(job.facts, live=not job.facts.finished)))
+    said = any(entry["step"] == LEFT_OUT for entry in row.history)
+    if in_time and in_time.priority == Priority.POP_UP and not said:
+        row.history = [*row.history, {"at": now.isoformat(), "step": LEFT_OUT}]
 
 
 def forget_leases() -> None:

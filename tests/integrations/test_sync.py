@@ -505,6 +505,13 @@ def test_a_late_pop_up_goes_after_those_that_are_in_time(
     new = make(state="ringing")
     sync.work_off(new.credential_id)
     assert [call for _, [call] in paper.asked] == [str(row.call.uuid) for row in (new, *old)]
+    for row in (new, *old):
+        row.refresh_from_db()
+    assert [[entry["step"] for entry in row.history] for row in (new, *old)] == [
+        ["begin"],
+        ["pop_up_late", "begin"],
+        ["pop_up_late", "begin"],
+    ]
 
 
 def test_one_calls_trouble_is_not_the_accounts(paper: Paper, make: Callable[..., CallSync]):
