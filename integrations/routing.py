@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,9 @@ from django.utils import timezone
 from clients import book
 from clients.models import Client
 from crm_adapters.base import FORWARD, Capability, ClientMatch
-from employees.models import Company, Extension
+from employees.models import Company
 from outbound.errors import OutboundError
+from telephony import directory as telephony_directory
 from telephony.models import Call
 from telephony.routing import Opinion
 from telephony.signals import routing_question
@@ -41,9 +43,8 @@ def answer(call: Call, deadline: float, **_: Any) -> Opinion | None:
     details = {"source": how}
     if client is None:
         return Opinion(how if how.startswith("crm_") else "nobody_known", details=details)
-    Call.objects.filter(pk=call.pk, client=None).update(client=client)
     details |= {"client": client.name}
-    return _to_manager(wanting, client, details)
+    return replace(_to_manager(wanting, client, details), client=client)
 
 
 def _forwards(wanting: Wanting, call: Call) -> bool:
@@ -105,8 +106,6 @@ def _to_manager(wanting: Wanting, client: Client, details: dict[str, Any]) -> Op
     employee_id, mapped = found
     if not mapped.use_for_personal_manager:
         return Opinion("manager_excluded", details=details)
-    extension = Extension.objects.filter(employee_id=employee_id).order_by("number").values_list("number", flat=True)
-    number = extension.first()
-    return (
-        Opinion("manager_found", number, details) if number else Opinion("manager_without_extension", details=details)
-    )
+    shorts = telephony_directory.extensions(wanting.company_id)
+    number = min((number for number, short in shorts.items() if short.employee_id == employee_id), default="")
+    return Opinion("manager_found" if number else "manager_without_extension", number, details)

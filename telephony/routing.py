@@ -9,12 +9,13 @@ from typing import Any
 
 import structlog
 from django.db import close_old_connections
-from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
+from clients.models import Client
 from outbound.errors import OutboundError, RateLimited
 
 from . import commands, directory
+from .hot import hot_write
 from .models import Call, Decision
 from .providers.base import Capability, Direction
 from .signals import routing_question
@@ -35,11 +36,13 @@ _open_questions: set[Future[None]] = set()
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a room above says of a call: an extension to send it to, or (empty) why not. `code` names the reason."""
+    """What a room above says of a call: an extension to send it to, or (empty) why not. `code` names the reason,
+    `client` is who calls, where that was found out."""
 
     code: str
     extension: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    client: Client | None = None
 
 
 def wanted(call: Call) -> bool:
@@ -94,9 +97,12 @@ def decide(call_id: int, received: float) -> Decision | None:
     took = time.monotonic() - received
     decisions.labels(code).inc()
     seconds.observe(took)
-    return Decision.objects.create(
-        call=call, at=timezone.now(), kind=KIND, code=code, details=details, milliseconds=round(took * 1000)
-    )
+    decision = Decision(call=call, kind=KIND, code=code, details=details, milliseconds=round(took * 1000))
+    with hot_write():  # after the command: the phone does not wait for our notes
+        decision.save()
+        if opinion.client:
+            Call.objects.filter(pk=call.pk, client=None).update(client=opinion.client)
+    return decision
 
 
 def _ask(call: Call, budget: float) -> Opinion | None:
