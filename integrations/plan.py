@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from threading import Timer
 from typing import Any
 
-from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -18,6 +16,7 @@ from employees.models import Extension
 from telephony import directory as telephony_directory
 from telephony import statements
 from telephony.directory import Short
+from telephony.hot import after_commit
 from telephony.models import Call, Command
 from telephony.models import Participant as Person
 from telephony.providers.base import Direction
@@ -171,7 +170,7 @@ def _wake(rows: list[CallSync]) -> None:
         if row.state == State.WANTED and row.wanted > row.noted:
             first.setdefault(row.credential_id, row)
     for row in first.values():
-        transaction.on_commit(partial(_send, row), robust=True)
+        after_commit(_send, row)
 
 
 def _send(row: CallSync) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import structlog
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Refused, Request
-from telephony.hot import hot_write
+from telephony.hot import after_commit, hot_write
 from telephony.models import digest
 
 from .actors import handle_crm_event
@@ -31,7 +30,7 @@ def receive(request: HttpRequest, crm: str, path: str = "") -> HttpResponse:
     except Refused as refusal:
         log.info("CRM event refused", crm=crm, reason=refusal.code)
         return JsonResponse({"error": refusal.code}, status=refusal.status)
-    transaction.on_commit(lambda: handle_crm_event.send(event.pk), robust=True)
+    after_commit(handle_crm_event.send, event.pk)
     return HttpResponse(status=200)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import dramatiq
-from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
 from . import commands, inbox, recordings, routing, tracking
+from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
 from .signals import calls_changed
@@ -34,11 +33,11 @@ def enqueue_what_follows(calls: list[Call], **_: Any) -> None:
     for call in calls:
         for recording in call.audio:
             if recording.state == Recording.State.READY and recording.attempts == 0:
-                transaction.on_commit(partial(_fetch_by_key, call.pk, recording.key))
+                after_commit(_fetch_by_key, call.pk, recording.key)
         if "waiting_leg" in call.changes and routing.wanted(call):
-            transaction.on_commit(partial(routing.begin, call.pk, time.monotonic()))
+            after_commit(routing.begin, call.pk, time.monotonic())
         if tracking.wanted(call):
-            transaction.on_commit(partial(look_up_visitor.send, call.pk))
+            after_commit(look_up_visitor.send, call.pk)
 
 
 def _fetch_by_key(call_id: int, key: str) -> None:

@@ -283,8 +283,21 @@ def _finish_by_summary(call: FoldedCall, summary: Summary, lines: list[_LegLine]
     call.virtual_number = call.virtual_number or summary.virtual_number
     call.started_at = summary.started_at or call.started_at
     call.answered_at = summary.answered_at
+    _believe_in_extension(call, summary)
     outcome = summary.outcome or (Outcome.ANSWERED if summary.answered_at else _outcome_by_legs(call, lines))
     _finish(call, outcome, summary.at, summary.talk_seconds)
+
+
+def _believe_in_extension(call: FoldedCall, summary: Summary) -> None:
+    """Notifications overtake each other: until a leg tells who was there, or who answered, the summary's word counts."""
+    told = any(share.answered_at for share in call.shares) if summary.answered_at else bool(call.shares)
+    if told or not summary.extension or call.direction is Direction.INTERNAL:
+        return
+    share = next((share for share in call.shares if share.extension == summary.extension), None)
+    if share is None:
+        share = Share(summary.extension, leg="", state=LegState.ENDED)
+        call.shares.append(share)
+    share.answered_at = summary.answered_at
 
 
 def _finish_by_legs(call: FoldedCall, lines: list[_LegLine], at: datetime) -> None:

@@ -6,17 +6,19 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import dramatiq
 import pytest
 from django.utils import timezone
 
 from employees.models import Extension
+from integrations.models import CallSync
 from telephony import calls, directory, inbox
 from telephony.models import Call, Connection, InboxEvent, Participant
 from telephony.providers import registry
 from telephony.providers.base import NotUnderstood, Request
 from telephony.signals import calls_changed
 from tests.emulators.mango import wire
-from tests.factories import ConnectionFactory, EmployeeFactory, ExtensionFactory
+from tests.factories import ConnectionFactory, EmployeeFactory, ExtensionFactory, IntegrationFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -67,6 +69,25 @@ def line() -> Line:
 def drain() -> None:
     while inbox.drain():
         pass
+
+
+# --- What must not matter
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queue_that_is_down_undoes_nothing(line: Line, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        if InboxEvent.objects.count() == 1:  # the next event comes meanwhile
+            line.summary()
+        raise ConnectionError("nobody listens")
+
+    monkeypatch.setattr(dramatiq.get_broker(), "enqueue", refuse)
+    IntegrationFactory.create(company=line.connection.company, connections=[line.connection])
+    line.leg("Appeared", 1)
+    drain()
+    assert [event.state for event in InboxEvent.objects.all()] == [State.FOLDED, State.FOLDED]
+    assert Call.objects.get().state == "finished"
+    assert CallSync.objects.get().state == "wanted"
 
 
 # --- What is not understood

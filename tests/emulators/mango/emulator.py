@@ -52,6 +52,7 @@ class MangoEmulator:
         connections: int = 16,
         timeout: float = 10.0,
         retry_on_failure: bool = False,
+        insist: bool = False,
         stats_delay: float | None = 0.5,
         async_refusals: bool = False,
         id_seed: int | None = None,
@@ -65,7 +66,7 @@ class MangoEmulator:
         self.demo = False
         self._host, self._port = host, port
         self.public_url = public_url.rstrip("/")
-        self._courier_options = (connections, timeout, retry_on_failure)
+        self._courier_options = (connections, timeout, retry_on_failure, insist)
         self._sim_options = (clock, speed, time.time_ns() // 10_000_000 if id_seed is None else id_seed)
         self._delivery = delivery or {}
         self._ready = threading.Event()
