@@ -98,6 +98,12 @@ def days(connection: Connection, count: int) -> list[Day]:
     return [_day(company, day, calls.get(day, 0), rows.get(day), known) for day in wanted]
 
 
+def absent(connection: Connection, day: date) -> list[Absent]:
+    """What is still missing of a day, as far as it was compared."""
+    row = CoverageDay.objects.filter(connection=connection, day=day).exclude(missing=[]).first()
+    return _absent(row.missing, backfill.ours(connection, [each["call"] for each in row.missing])) if row else []
+
+
 def calls_by_day(connection: Connection, first: date) -> dict[date, int]:
     since = first_moment(connection.company, first)
     rows = Call.objects.filter(company=connection.company_id, connection=connection, started_at__gte=since)

@@ -284,14 +284,14 @@ _EARLY = datetime.min.replace(tzinfo=UTC)
 def _recordings(facts: list[Fact]) -> dict[str, RecordingFact]:
     rank = {RecordingState.ANNOUNCED: 0, RecordingState.ABSENT: 1, RecordingState.READY: 2}
     best: dict[str, RecordingFact] = {}
-    for fact in facts:
-        if isinstance(fact, RecordingFact):
-            known = best.get(fact.recording)
-            if known is None or rank[fact.state] > rank[known.state]:
-                kept = fact if known is None else replace(fact, extension=fact.extension or known.extension)
-                best[fact.recording] = kept
-            elif not known.extension and fact.extension:
-                best[fact.recording] = replace(known, extension=fact.extension)
+    told = [fact for fact in facts if isinstance(fact, RecordingFact)]
+    for fact in sorted(told, key=lambda fact: (fact.at, fact.extension, fact.url)):
+        known = best.get(fact.recording)
+        if known is None or rank[fact.state] > rank[known.state]:
+            kept = fact if known is None else replace(fact, extension=fact.extension or known.extension)
+            best[fact.recording] = kept
+        elif not known.extension and fact.extension:
+            best[fact.recording] = replace(known, extension=fact.extension)
     return dict(sorted(best.items()))
 
 

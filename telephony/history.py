@@ -90,6 +90,19 @@ def bring_in(connection: Connection, days: int, *, into_crm: bool, asked_by: Use
     return start(connection, Kind.IMPORT, since, now, into_crm=into_crm, asked_by=asked_by)
 
 
+def importing(connection: Connection) -> bool:
+    return connection.history_runs.filter(kind=Kind.IMPORT, state=State.OPEN).exists()
+
+
+def shown(connection: Connection) -> list[HistoryRun]:
+    """What a person should see: a comparison that is under way or could not be done, and the last import."""
+    rows = connection.history_runs.order_by("-id")
+    regular = rows.filter(kind__in=REGULAR).first()
+    brought_in = rows.filter(kind=Kind.IMPORT).first()
+    found = [regular if regular and regular.state in (State.OPEN, State.FAILED) else None, brought_in]
+    return [run for run in found if run]
+
+
 def cancel(run: HistoryRun) -> None:
     """What was filled in so far stays."""
     HistoryRun.objects.filter(pk=run.pk, state=State.OPEN).update(state=State.CANCELLED)

@@ -466,6 +466,12 @@ class HistoryRun(models.Model):
     def __str__(self) -> str:
         return f"{self.connection} · {self.get_kind_display()}"
 
+    @property
+    def percent(self) -> int:
+        """How much of the period is compared."""
+        whole = (self.until - self.since).total_seconds()
+        return round(100 * (self.until - self.reached).total_seconds() / whole) if whole else 100
+
 
 class CoverageDay(models.Model):
     """What the PBX's history had of a day (the company's) when it was compared: how many calls, and which of them we

@@ -15,6 +15,7 @@ from outbound.masking import MASK, mask
 
 from . import words
 from .events import CLOSE_PATH, HISTORY_PATH, Told, request_of
+from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
 
@@ -82,6 +83,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         (_("Employee"), f"{call.employee} ({call.extension})" if call.employee else call.extension),
         (_("Waiting"), _("%(seconds)d s") % {"seconds": call.wait_seconds} if call.finished else ""),
         (_("Conversation"), _("%(seconds)d s") % {"seconds": call.talk_seconds} if call.finished else ""),
+        (_("Source"), str(call.get_source_display()) if call.source != Source.LIVE else ""),
         (_("Call tracking"), ", ".join(f"{key} = {value}" for key, value in call.utm.items())),
         (_("Call id in the PBX"), call.key),
     ]
