@@ -58,7 +58,8 @@ class CallFacts:
     of `answered`, `missed`, `busy`, `no_answer`, `cancelled`, `rejected`, `failed`. `recording_url` is a link of ours
     that lives; `recording_expected` says that a recording may still come. `crm_call` is the CRM's own id of the call
     where the CRM began it. `live` is false for a call that is written long after it happened: nothing pops up then.
-    `gathering`: a group is being rung, so others may begin to ring within the moment.
+    `gathering`: a group is being rung, so others may begin to ring within the moment. `backfilled`: nobody told us of
+    it live, so the house writes it after everything else.
     """
 
     id: str
@@ -82,6 +83,7 @@ class CallFacts:
     crm_entity: str = ""
     live: bool = True
     gathering: bool = False
+    backfilled: bool = False
 
     @property
     def finished(self) -> bool:

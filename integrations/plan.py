@@ -16,6 +16,7 @@ from employees.models import Extension
 from telephony import directory as telephony_directory
 from telephony import statements
 from telephony.directory import Short
+from telephony.fold import Source
 from telephony.hot import after_commit
 from telephony.models import Call, Command
 from telephony.models import Participant as Person
@@ -25,7 +26,7 @@ from telephony.signals import calls_changed
 from . import directory
 from .actors import sync_calls
 from .directory import Wanting
-from .facts import facts_of
+from .facts import facts_of, urgency
 from .models import CallSync
 
 State = CallSync.State
@@ -128,7 +129,7 @@ def _plan_step(row: CallSync, wanting: Wanting, facts: CallFacts) -> None:
     if step or row.intent:
         row.wanted = facts.version
         row.due_at = timezone.now() + timedelta(seconds=step.settle if step else 0)
-        row.priority = step.priority if step else row.priority
+        row.priority = urgency(facts, step) if step else row.priority
 
 
 def _in_filter(call: Call, wanting: Wanting) -> bool:
@@ -139,6 +140,8 @@ def consider(call: Call, wanting: Wanting, already: bool = False) -> Verdict:
     """Whether this call belongs into this account. One that is written already is always brought to its end."""
     if already:
         return Verdict(State.WANTED)
+    if call.source == Source.IMPORT:
+        return Verdict(State.SKIPPED, "imported")
     if call.direction == Direction.INTERNAL:
         return Verdict(State.SKIPPED, "internal_call")
     if directory.is_employee_phone(wanting.company_id, call.client_phone):

@@ -35,6 +35,7 @@ from telephony.threads import Together
 from . import claims, credentials
 from .claims import WORKED, Claim, Idle, lanes_of
 from .directory import Wanting
+from .facts import urgency
 from .models import CallSync, Credential, Lane
 
 log = structlog.get_logger(__name__)
@@ -205,7 +206,7 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, claim
     row.history = [*row.history, {"at": now.isoformat(), "step": name, "words": result.words}][-HISTORY:]
     facts = work.job.facts
     if following := wanting.adapter.plan(Job(facts, work.job.settings, row.progress)):
-        row.priority = following.priority
+        row.priority = urgency(facts, following)
     else:
         row.noted = max(row.noted, facts.version)
     if row.due_at:

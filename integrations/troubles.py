@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from employees.models import Company, Extension
-from telephony.models import Call, Connection, InboxEvent, Recording
+from telephony import coverage, history
+from telephony.models import Call, Connection, HistoryRun, InboxEvent, Recording
 
 from .models import CallSync, Credential, Integration
 
@@ -27,8 +28,8 @@ class Trouble:
 
 def of(company: Company) -> list[Trouble]:
     """The worst first."""
-    found = [*_accounts(company), *_parked(company), *_failed_events(company), *_extensions(company)]
-    return [*found, *_switched_off(company), *_recordings(company)]
+    found = [*_accounts(company), *_parked(company), *_failed_events(company), *_coverage(company)]
+    return [*found, *_extensions(company), *_switched_off(company), *_recordings(company)]
 
 
 def _accounts(company: Company) -> list[Trouble]:
@@ -65,6 +66,26 @@ def _failed_events(company: Company) -> list[Trouble]:
             )
             values = {"count": count, "name": row.name}
             found.append(Trouble("warning", "error", text % values, reverse("portal:connection", args=[row.uuid])))
+    return found
+
+
+def _coverage(company: Company) -> list[Trouble]:
+    """Yesterday is not whole, or nobody can say whether it is."""
+    found = []
+    for row in Connection.objects.filter(company=company, active=True).select_related("company"):
+        link = reverse("portal:coverage", args=[row.uuid])
+        missing = len(coverage.absent(row, timezone.localdate() - timedelta(days=1)))
+        if missing:
+            text = ngettext(
+                "%(count)d call of yesterday that “%(name)s” has is not here.",
+                "%(count)d calls of yesterday that “%(name)s” has are not here.",
+                missing,
+            )
+            found.append(Trouble("danger", "fact_check", text % {"count": missing, "name": row.name}, link))
+        for run in history.shown(row):
+            if run.error and run.state in (HistoryRun.State.OPEN, HistoryRun.State.FAILED):
+                said = _("The history of “%(name)s” could not be asked: %(words)s")
+                found.append(Trouble("warning", "history", said % {"name": row.name, "words": run.error}, link))
     return found
 
 

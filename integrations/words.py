@@ -11,6 +11,7 @@ from telephony.words import ERRORS as VENDOR_ERRORS
 from telephony.words import PURPOSES as PBX_PURPOSES
 
 REASONS: dict[str, Any] = {
+    "imported": gettext_lazy("Imported from the PBX's history into the journal alone, as was chosen."),
     "internal_call": gettext_lazy("An internal call between employees: such calls are not written into a CRM."),
     "employee_phone": gettext_lazy(
         "%(phone)s stands in an employee's card: calls with employees' own phones are private and are not written."
@@ -26,6 +27,17 @@ REASONS: dict[str, Any] = {
     "hidden_number": gettext_lazy("The caller hid his number, and this CRM takes no call without a number."),
 }
 """Why a call is not written (`CallSync.reason`)."""
+
+UNWANTED: dict[str, Any] = {
+    "imported": gettext_lazy("imported into the journal alone"),
+    "internal_call": gettext_lazy("internal calls"),
+    "employee_phone": gettext_lazy("with employees' own phones"),
+    "number_not_in_list": gettext_lazy("by numbers that are not in the list"),
+    "extension_ignored": gettext_lazy("ignored extensions"),
+    "left_unwritten": gettext_lazy("left unwritten by a decision"),
+    "hidden_number": gettext_lazy("hidden numbers"),
+}
+"""The same in short, for how many calls of a day are not written."""
 
 ROUTING: dict[str, Any] = {
     "manager_found": gettext_lazy("%(client)s belongs to a manager: forwarded to extension %(extension)s."),

@@ -10,7 +10,7 @@ import dramatiq
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, inbox, recordings, routing, tracking
+from . import commands, history, inbox, recordings, routing, tracking, watchdog
 from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
@@ -25,6 +25,13 @@ def fetch_recording(recording_id: int) -> None:
 @dramatiq.actor(queue_name="default")
 def look_up_visitor(call_id: int) -> None:
     tracking.look_up(call_id)
+
+
+@dramatiq.actor(queue_name="history", time_limit=600_000)
+def look_into_history(run_id: int) -> None:
+    """Waits for the PBX's report: a queue of its own, so that nothing else waits with it."""
+    history.work(run_id)
+    sweep_history()
 
 
 @receiver(calls_changed, sender=Call)
@@ -59,9 +66,25 @@ def expect_quiet_recordings() -> None:
 
 @every(seconds=15)
 def close_silent_calls() -> None:
-    if inbox.close_silent_calls():
+    if watchdog.close_silent_calls():
         while inbox.drain():
             pass
+
+
+@every(seconds=5)
+def sweep_history() -> None:
+    for run_id in history.due():
+        look_into_history.send(run_id)
+
+
+@every(seconds=60)
+def plan_comparisons() -> None:
+    history.plan_comparisons()
+
+
+@every(seconds=86_400)
+def forget_old_runs() -> None:
+    history.forget_old_runs()
 
 
 @every(seconds=60)

@@ -122,6 +122,7 @@ def _apply(call: Call, folded: FoldedCall, dials: dict[str, Command]) -> bool:
     shift = timedelta(seconds=known.clock_shift or 0)
     whose = _shorts(known, folded).get(folded.extension, UNKNOWN)
     now: dict[str, object] = {
+        "source": folded.source,
         "direction": folded.direction,
         "state": folded.state,
         "outcome": folded.outcome or "",
@@ -174,6 +175,7 @@ def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
 
 _CALL_FIELDS = [
     "version",
+    "source",
     "direction",
     "state",
     "outcome",

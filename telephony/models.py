@@ -18,7 +18,7 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 from clients.models import Client
 from employees.models import Company, Employee, User
 
-from .fold import CallState
+from .fold import CallState, Source
 from .providers import registry
 from .providers.base import Direction, Outcome, Provider, RecordingState
 
@@ -213,6 +213,13 @@ OUTCOMES = [
 ]
 
 
+SOURCES = [
+    (Source.LIVE, _("told live")),
+    (Source.HISTORY, _("filled in from the PBX's history")),
+    (Source.IMPORT, _("imported into the journal")),
+]
+
+
 class Call(models.Model):
     """One conversation attempt with one client, over all its legs and transfers: a fold over its events.
 
@@ -225,6 +232,9 @@ class Call(models.Model):
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="calls", verbose_name=_("PBX connection"))
     key = models.CharField(max_length=200)
     version = models.PositiveIntegerField(default=0)
+    source = models.CharField(
+        _("source"), max_length=8, choices=SOURCES, default=Source.LIVE, db_default=Source.LIVE.value
+    )
     direction = models.CharField(_("direction"), max_length=8, choices=DIRECTIONS)
     state = models.CharField(_("state"), max_length=12, choices=STATES)
     outcome = models.CharField(_("outcome"), max_length=12, choices=OUTCOMES, blank=True)
@@ -401,6 +411,80 @@ class ExchangeCall(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["exchange", "call"], name="one_link_per_exchange_and_call")]
+
+
+class HistoryRun(models.Model):
+    """A look into a PBX's own history: what it knows of a period is compared with our calls, the newest day first.
+
+    The calls that began at `reached` or later are compared; the run is done when that is `since`. `into_crm` concerns
+    imports alone. `going_on` are the vendor's ids of calls that were not over yet. Whoever has the lease works.
+    """
+
+    class Kind(models.TextChoices):
+        WATCHDOG = "watchdog", _("end of silent calls")
+        OUTAGE = "outage", _("after an outage")
+        SCHEDULED = "scheduled", _("comparison")
+        IMPORT = "import", _("import")
+
+    class State(models.TextChoices):
+        OPEN = "open", _("under way")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", verbose_name=_("company"))
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="history_runs", verbose_name=_("PBX connection")
+    )
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind)
+    state = models.CharField(_("state"), max_length=12, choices=State, default=State.OPEN)
+    since = models.DateTimeField(_("from"))
+    until = models.DateTimeField(_("to"))
+    reached = models.DateTimeField()
+    into_crm = models.BooleanField(default=True)
+    asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("asked by"))
+    found = models.PositiveIntegerField(_("calls in the PBX"), default=0)
+    filled = models.PositiveIntegerField(_("filled in"), default=0)
+    corrected = models.PositiveIntegerField(_("corrected"), default=0)
+    going_on = models.JSONField(default=list)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(_("error"), blank=True)
+    not_before = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("look into the PBX's history")
+        verbose_name_plural = _("looks into PBXs' histories")
+        indexes = [
+            models.Index(fields=["connection", "-created_at"], name="history_by_connection"),
+            models.Index(fields=["id"], condition=models.Q(state="open"), name="history_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connection} · {self.get_kind_display()}"
+
+    @property
+    def percent(self) -> int:
+        """How much of the period is compared."""
+        whole = (self.until - self.since).total_seconds()
+        return round(100 * (self.until - self.reached).total_seconds() / whole) if whole else 100
+
+
+class CoverageDay(models.Model):
+    """What the PBX's history had of a day (the company's) when it was compared: how many calls, and which of them we
+    lacked all the same, with the reason. `until`: calls that began before it were compared."""
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="coverage")
+    day = models.DateField()
+    until = models.DateTimeField()
+    told = models.PositiveIntegerField()
+    missing = models.JSONField(default=list, encoder=DjangoJSONEncoder)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "day"], name="one_coverage_per_day")]
 
 
 class RateState(models.Model):

@@ -14,7 +14,8 @@ from employees import phones
 from outbound.masking import MASK, mask
 
 from . import words
-from .events import CLOSE_PATH, request_of
+from .events import CLOSE_PATH, HISTORY_PATH, Told, request_of
+from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
 
@@ -36,7 +37,7 @@ class Received:
     path: str
     remote: str
     ours: bool
-    """Written by ourselves, because the PBX never said how the call ended."""
+    """Written by ourselves: what the PBX's history told, or that the PBX never said how the call ended."""
     failed: bool
     error: str
     body: str
@@ -82,6 +83,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         (_("Employee"), f"{call.employee} ({call.extension})" if call.employee else call.extension),
         (_("Waiting"), _("%(seconds)d s") % {"seconds": call.wait_seconds} if call.finished else ""),
         (_("Conversation"), _("%(seconds)d s") % {"seconds": call.talk_seconds} if call.finished else ""),
+        (_("Source"), str(call.get_source_display()) if call.source != Source.LIVE else ""),
         (_("Call tracking"), ", ".join(f"{key} = {value}" for key, value in call.utm.items())),
         (_("Call id in the PBX"), call.key),
     ]
@@ -115,22 +117,34 @@ def _left(person: Participant, who: str) -> str:
 
 
 def _received(call: Call, row: InboxEvent) -> Received:
-    if row.path == CLOSE_PATH:
-        body = _("The PBX never said how this call ended, so it was closed.")
-        return Received(row.received_at, "", "", True, False, "", body)
+    ours = row.path in (CLOSE_PATH, HISTORY_PATH)
     return Received(
         at=row.received_at,
-        path=row.path,
+        path="" if ours else row.path,
         remote=row.remote,
-        ours=False,
+        ours=ours,
         failed=row.state == InboxEvent.State.FAILED,
         error=row.error,
         body=shown(row),
     )
 
 
+def _closed(row: InboxEvent) -> str:
+    code, _colon, said = bytes(row.body).decode().partition("\n")[2].partition(": ")
+    return words.in_words(words.CLOSED, code if code in words.CLOSED else "no_history", {"words": said})
+
+
+def _told(row: InboxEvent) -> str:
+    legs = Told.model_validate_json(bytes(row.body)).model_dump_json(indent=2, include={"legs"})
+    return _("The history of calls in the PBX says:") + "\n" + legs
+
+
 def shown(row: InboxEvent) -> str:
     """The body of an event as a person may read it."""
+    if row.path == CLOSE_PATH:
+        return _closed(row)
+    if row.path == HISTORY_PATH:
+        return _told(row)
     connection = row.connection
     protocol = connection.protocol
     try:

@@ -315,5 +315,14 @@ portal.in_menu(
     "dialer_sip",
     group=SETTINGS,
     order=30,
-    inside=("connection", "connection_new", "connection_catalogue", "connection_users", "connection_numbers"),
+    inside=(
+        "connection",
+        "connection_new",
+        "connection_catalogue",
+        "connection_users",
+        "connection_numbers",
+        "coverage",
+    ),
 )
+
+from . import history_pages  # noqa: E402, F401  (it registers its pages)

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from . import directory, inbox
 from .directory import Known
+from .events import OURS
 from .pipeline import Busy, Pipeline
 from .providers import registry
 from .providers.base import Provider, Refused, Reply, Request
@@ -61,7 +62,7 @@ def prove(provider: Provider, token: str | None, request: Request) -> Known:
 
 
 def _proven(known: Known | None, request: Request, *, authenticated: bool = False) -> Known:
-    if known is None:
+    if known is None or request.path.startswith(OURS):
         raise Refused(404, "not_found")
     if not authenticated:
         known.provider.authenticate(request, known.secrets)

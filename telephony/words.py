@@ -21,6 +21,22 @@ TRACKING: dict[str, Any] = {
     "nobody_bound": gettext_lazy("Nobody was shown the number %(number)s at that moment."),
     "recognised": gettext_lazy("The visitor was recognised: %(utm_source)s %(utm_medium)s %(utm_campaign)s %(page)s"),
 }
+CLOSED: dict[str, Any] = {
+    "no_history": gettext_lazy("The PBX never said how this call ended, so it was closed."),
+    "not_in_history": gettext_lazy(
+        "The PBX never said how this call ended, and its history does not know the call, so it was closed."
+    ),
+    "not_asked": gettext_lazy(
+        "The PBX never said how this call ended, and its history could not be asked (%(words)s), so it was closed."
+    ),
+}
+"""Why we ended a call ourselves."""
+MISSING: dict[str, Any] = {
+    "going_on": gettext_lazy("it was not over when we asked"),
+    "not_understood": gettext_lazy("we do not understand what the PBX says of it, our support sees it"),
+    "not_filled": gettext_lazy("it is not filled in yet"),
+}
+"""Why a call that the PBX has is not here."""
 DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING}
 """Codes of `Decision` that telephony writes itself; the rooms above add those of their opinions."""
 
@@ -39,6 +55,7 @@ PURPOSES: dict[str, Any] = {
     "check": gettext_lazy("Check"),
     "users": gettext_lazy("List of users"),
     "numbers": gettext_lazy("List of numbers"),
+    "history": gettext_lazy("History of calls"),
 }
 """What an exchange with a PBX was for."""
 

@@ -19,6 +19,7 @@ from telephony.models import (
     Connection,
     Decision,
     Exchange,
+    HistoryRun,
     InboxEvent,
     Participant,
     Recording,
@@ -257,6 +258,20 @@ class DecisionFactory(DjangoModelFactory):
     call = factory.SubFactory(CallFactory)
     kind = "routing"
     code = "nobody_known"
+
+
+class HistoryRunFactory(DjangoModelFactory):
+    """An import of a day that has just begun."""
+
+    class Meta:
+        model = HistoryRun
+
+    connection = factory.SubFactory(ConnectionFactory)
+    company = factory.SelfAttribute("connection.company")
+    kind = HistoryRun.Kind.IMPORT
+    until = factory.LazyFunction(timezone.now)
+    since = factory.LazyAttribute(lambda row: row.until - timedelta(days=1))
+    reached = factory.SelfAttribute("until")
 
 
 class ExchangeFactory(DjangoModelFactory):

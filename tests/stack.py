@@ -25,7 +25,7 @@ from redis import Redis
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
-QUEUES = ("default", "sync", "recordings")
+QUEUES = ("default", "sync", "recordings", "history")
 
 
 def free_port() -> int:
@@ -61,6 +61,7 @@ _LEFT = {
     "events": "SELECT count(*) FROM telephony_inboxevent WHERE state = 0",
     "crm_events": "SELECT count(*) FROM integrations_crmevent WHERE state = 0",
     "steps": "SELECT count(*) FROM integrations_callsync WHERE state = 'wanted' AND NOT parked AND wanted > noted",
+    "history": "SELECT count(*) FROM telephony_historyrun WHERE state = 'open'",
     "recordings": "SELECT count(*) FROM telephony_recording WHERE state = 'ready'",
     "routing": """SELECT count(*) FROM telephony_call c WHERE waiting_leg <> '' AND direction = 'in'
         AND client_phone <> ''

@@ -243,7 +243,8 @@ class PbxNumber:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLeg:
-    """One row of the vendor's history. `direction` is that of the whole call, `recordings` are the vendor's ids."""
+    """One row of the vendor's history. `direction` and `call_started_at` (where it is told) are those of the whole
+    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched."""
 
     call: str
     direction: Direction | None
@@ -252,9 +253,21 @@ class HistoryLeg:
     virtual_number: str
     started_at: datetime
     answered_at: datetime | None
-    ended_at: datetime
+    ended_at: datetime | None
     why: Outcome | None
     recordings: tuple[str, ...] = ()
+    call_started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallHistory(Fact):
+    """All legs that the vendor's history has of a call that is over. `at` is when we asked.
+
+    `journal_only`: a past call that somebody brought into the journal and that no CRM is to know of.
+    """
+
+    legs: tuple[HistoryLeg, ...]
+    journal_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +386,7 @@ class Provider(Vendor, ABC):
         raise NotImplementedError
 
     def history(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> Iterable[HistoryLeg]:
-        """The legs of all calls that began in the period. May take minutes: the vendor prepares it."""
+        """The legs of all calls that began in the period, by the vendor's clock. May take minutes: it is prepared."""
         raise NotImplementedError
 
     def recording(self, http: Http, secrets: Secrets, recording: str, url: str) -> Audio | None:

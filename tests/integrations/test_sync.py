@@ -33,6 +33,8 @@ from crm_adapters.base import (
 from employees import installation
 from employees.models import Extension
 from integrations import claims, credentials, sync
+from integrations import directory as integrations_directory
+from integrations.facts import facts_of
 from integrations.models import CallSync, Credential, Integration, Lane
 from outbound.errors import CredentialsRefused, RateLimited, Rejected, Temporary, TokenExpired
 from outbound.http import Http
@@ -241,6 +243,35 @@ def test_a_call_that_changes_during_a_request_is_not_taken_for_written(paper: Pa
     sync.work_off(row.credential_id)
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
+
+
+# --- Calls that the PBX's history told --------------------------------------------------------------------------------
+
+
+def test_a_call_that_nobody_saw_live_comes_last_in_all_its_steps(paper: Paper, make: Callable[..., CallSync]):
+    paper.batch_size = 1  # type: ignore[misc]
+    old = make(source="history")
+    live = make()
+    assert (old.priority, live.priority) == (Priority.BACKFILL, Priority.FINISH)
+    sync.work_off(old.credential_id)
+    steps = [(step, ids == [str(old.call.uuid)]) for step, ids in paper.asked]
+    assert steps == [("begin", False), ("end", False), ("begin", True), ("end", True)]
+
+
+def test_nothing_pops_up_for_it(make: Callable[..., CallSync], integration: Integration):
+    call = make(source="history").call
+    facts = facts_of(call, [], [], integrations_directory.by_id(integration.pk))
+    assert (facts.live, facts.backfilled) == (False, True)
+
+
+def test_what_was_imported_stays_in_the_journal_until_it_is_wanted(paper: Paper, make: Callable[..., CallSync]):
+    row = make(source="import")
+    assert (row.state, row.reason) == ("skipped", "imported")
+    Call.objects.filter(pk=row.call_id).update(source="history")
+    row = tell(row.call)
+    assert (row.state, row.reason, row.priority) == ("wanted", "", Priority.BACKFILL)
+    sync.work_off(row.credential_id)
+    assert made(paper, row) == ["begin", "end"]
 
 
 # --- Leases -----------------------------------------------------------------------------------------------------------

@@ -309,20 +309,3 @@ def test_a_decision_about_an_extension_reaches_the_calls_before_it(line: Line):
     assert after.employee == found.employee
     assert after.version > before.version
     assert Participant.objects.get().employee == found.employee
-
-
-# --- Calls whose end never came
-
-
-def test_a_call_whose_legs_are_over_is_closed_without_the_vendors_word(line: Line):
-    line.leg("Appeared", 1)
-    line.leg("Connected", 2)
-    line.leg("Disconnected", 3)
-    drain()
-    assert inbox.close_silent_calls() == 0
-    later = timezone.now() + timedelta(seconds=line.connection.protocol.summary_patience + 200)
-    assert inbox.close_silent_calls(later) == 1
-    drain()
-    call = Call.objects.get()
-    assert (call.state, call.outcome) == ("finished", "answered")
-    assert inbox.close_silent_calls(later) == 0

@@ -1155,7 +1155,7 @@ def test_the_extended_history_where_there_is_no_basic_one(web: responses.Request
         ("E3", Direction.IN, Party(number="79000000001"), Party(number="74950000001"), Outcome.MISSED),
     ]
     assert (legs[0].recordings, legs[0].virtual_number, legs[1].virtual_number) == (("R1",), "74950000001", "")
-    assert legs[2].ended_at - legs[2].started_at == timedelta(seconds=14)
+    assert legs[2].ended_at == legs[2].started_at + timedelta(seconds=14)
     asked = sent(web, 2)
     assert (asked["start_date"], asked["end_date"]) == ("02.03.2026 07:00:00", "03.03.2026 10:00:00")
 
