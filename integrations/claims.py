@@ -43,6 +43,8 @@ WORKED = [
     "parked",
     "error_kind",
     "error",
+    "cause",
+    "failed_at",
     "history",
 ]
 CLAIMED = ["intent", "lease", "lease_until"]

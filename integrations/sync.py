@@ -211,6 +211,7 @@ def _note_error(row: CallSync, step: Step, error: OutboundError, now: datetime) 
     row.attempts += 1
     log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
+    row.cause, row.failed_at = error.cause[:200], now
     row.intent = step.name if error.fate_unknown else ""
     if isinstance(error, CredentialsRefused):
         row.not_before = None

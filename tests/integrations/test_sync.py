@@ -95,7 +95,7 @@ class Paper(Adapter):
     def write(self, batch: Sequence[Work]) -> list[Result]:
         for work in batch:
             self.book.setdefault(work.job.facts.id, []).append(work.step.name)
-        return [Done({work.step.name: True}, "written") for work in batch]
+        return [Done({work.step.name: True}, ("written",)) for work in batch]
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         self.asked.append(("look", [work.job.facts.id for work in batch]))
@@ -200,7 +200,7 @@ def test_a_call_is_written_step_by_step(paper: Paper, make: Callable[..., CallSy
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
     assert row.progress == {"begin": True, "end": True}
-    assert [(step["step"], step["words"]) for step in row.history] == [("begin", "written"), ("end", "written")]
+    assert [(step["step"], step["words"]) for step in row.history] == [("begin", ["written"]), ("end", ["written"])]
     assert Lane.objects.get().lease is None
 
 
