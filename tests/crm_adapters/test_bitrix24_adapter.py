@@ -1161,6 +1161,7 @@ def test_authorisation_that_came_back_wrong(query: dict[str, str]) -> None:
 
 # --- Events -----------------------------------------------------------------------------------------------------------
 
+
 def request_of(name: str) -> Request:
     exchange = SAMPLES[name]["exchanges"][0]
     return Request("POST", "", exchange["body"].encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -174,12 +174,6 @@ def announce(call: Call) -> None:
         installation.refresh()
         directory.refresh()
         inbox.announce([call.pk])
-
-
-@pytest.fixture
-def clock() -> Iterator[time_machine.Traveller]:
-    with time_machine.travel(timezone.now(), tick=True) as found:
-        yield found
 
 
 def made(paper: Paper, row: CallSync) -> list[str]:
