@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django import forms
 
@@ -138,12 +138,25 @@ class Work:
     step: Step
 
 
+class Said(NamedTuple):
+    """A sentence of ours, kept so that each reads it in his own language.
+
+    `text` is marked with `gettext_noop`, `values` fill its %(placeholders)s and stay as they are.
+    """
+
+    text: str
+    values: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step was made: `progress` is merged into the call's notes, `words` are for the passport."""
+    """The step was made: `progress` is merged into the call's notes, `words` are for the passport.
+
+    The CRM's own words are a plain text in `words`, ours are `Said`.
+    """
 
     progress: Mapping[str, Any]
-    words: str = ""
+    words: tuple[Said | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +229,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRequested(Event):
-    """An employee clicked a number. `crm_call` is the CRM's id of the call it has registered already, if it has."""
+    """An employee clicked a number. `crm_call` is the CRM's id of the call it has registered already, if it has.
 
+    `at`: when he did, where the CRM says so. The house refuses what comes too late.
+    """
+
+    at: datetime | None = None
     crm_user: str = ""
     extension: str = ""
     phone: str

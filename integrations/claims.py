@@ -47,6 +47,8 @@ WORKED = [
     "parked",
     "error_kind",
     "error",
+    "cause",
+    "failed_at",
     "history",
 ]
 CLAIMED = ["intent", "lease", "lease_until"]
@@ -257,7 +259,7 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
         elif step.repeat is Repeat.LOOK:
             to_look.append((row, wanting, Work(job, step)))
         else:
-            row.parked, row.intent, row.error_kind = True, "", "doubt"
+            row.parked, row.intent, row.error_kind, row.failed_at = True, "", "doubt", now
             row.error = "the answer was lost, and this CRM cannot tell whether the step was made"
             settled.append(row)
     return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)

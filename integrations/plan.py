@@ -33,6 +33,8 @@ State = CallSync.State
 Handling = Extension.Handling
 LEFT = "left_unwritten"
 """The reason of calls that somebody chose not to write after they had waited."""
+CONFIRMED = "confirmed"
+"""The reason of calls whose last write was doubtful, and of which somebody has said that the CRM has them."""
 PLANNED = ["state", "reason", "details", "wanted", "priority", "due_at", "integration"]
 
 
@@ -109,7 +111,7 @@ def _accounts(call: Call, rows: list[CallSync]) -> list[tuple[Wanting, CallSync 
 
 def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     """Bring a row to what is wanted now; true when that changed it. What a person decided stays decided."""
-    if row.reason == LEFT:
+    if row.reason in (LEFT, CONFIRMED):
         return False
     before = (row.state, row.reason, row.wanted)
     verdict = consider(call, wanting, already=row.state == State.WANTED)

@@ -217,6 +217,7 @@ def _note_error(row: CallSync, step: Step, error: OutboundError, claim: Claim, n
     row.attempts += 1
     log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
+    row.cause, row.failed_at = error.cause[:200], now
     # A look that fails leaves the doubt that it was to settle.
     row.intent = step.name if error.fate_unknown or claim.looking else ""
     row.not_before = None

@@ -15,7 +15,9 @@ from employees.models import Company, Extension
 from telephony import coverage, history
 from telephony.models import Call, Connection, HistoryRun, InboxEvent, Recording
 
-from .models import CallSync, Credential, Integration
+from . import crm_events
+from .models import Credential, Integration
+from .unwritten import Chosen
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Trouble:
 
 def of(company: Company) -> list[Trouble]:
     """The worst first."""
-    found = [*_accounts(company), *_parked(company), *_failed_events(company), *_coverage(company)]
-    return [*found, *_extensions(company), *_switched_off(company), *_recordings(company)]
+    found = [*_accounts(company), *_parked(company), *_failed_events(company), *_crm_events(company)]
+    return [*found, *_coverage(company), *_extensions(company), *_switched_off(company), *_recordings(company)]
 
 
 def _accounts(company: Company) -> list[Trouble]:
@@ -44,13 +46,13 @@ def _accounts(company: Company) -> list[Trouble]:
 
 
 def _parked(company: Company) -> list[Trouble]:
-    count = CallSync.objects.filter(credential__company=company, parked=True).count()
+    count = Chosen(Credential.objects.filter(company=company), parked=True).rows().count()
     text = ngettext(
         "%(count)d call could not be written and waits for you.",
         "%(count)d calls could not be written and wait for you.",
         count,
     )
-    link = reverse("portal:calls") + "?crm=problem"
+    link = reverse("portal:unwritten")
     return [Trouble("danger", "block", text % {"count": count}, link)] if count else []
 
 
@@ -86,6 +88,20 @@ def _coverage(company: Company) -> list[Trouble]:
             if run.error and run.state in (HistoryRun.State.OPEN, HistoryRun.State.FAILED):
                 said = _("The history of “%(name)s” could not be asked: %(words)s")
                 found.append(Trouble("warning", "history", said % {"name": row.name, "words": run.error}, link))
+    return found
+
+
+def _crm_events(company: Company) -> list[Trouble]:
+    found = []
+    for row in Credential.objects.filter(company=company):
+        if count := crm_events.troubles(row).count():
+            text = ngettext(
+                "%(count)d event of the account “%(name)s” did not lead to what the CRM asked for.",
+                "%(count)d events of the account “%(name)s” did not lead to what the CRM asked for.",
+                count,
+            )
+            link = reverse("portal:credential", args=[row.uuid]) + "#events"
+            found.append(Trouble("warning", "ads_click", text % {"count": count, "name": row}, link))
     return found
 
 

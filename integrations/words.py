@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from telephony.words import DECISIONS as TELEPHONY_DECISIONS
 from telephony.words import ERRORS as VENDOR_ERRORS
 from telephony.words import PURPOSES as PBX_PURPOSES
+from telephony.words import fill, ours
 
 REASONS: dict[str, Any] = {
     "imported": gettext_lazy("Imported from the PBX's history into the journal alone, as was chosen."),
@@ -23,6 +24,9 @@ REASONS: dict[str, Any] = {
     "extension_ignored": gettext_lazy("Calls of the extension %(extensions)s are ignored on purpose."),
     "left_unwritten": gettext_lazy(
         "Somebody decided about the extension %(extensions)s later, and chose to leave the calls before unwritten."
+    ),
+    "confirmed": gettext_lazy(
+        "The answer to the last write was lost. Somebody has looked and said that the CRM has this call."
     ),
     "hidden_number": gettext_lazy("The caller hid his number, and this CRM takes no call without a number."),
 }
@@ -75,6 +79,23 @@ ERRORS: dict[str, Any] = {
 }
 """Kinds of errors of a step (`CallSync.error_kind`)."""
 
+OUTCOMES: dict[str, Any] = {
+    "connected": gettext_lazy("The account is connected."),
+    "disconnected": gettext_lazy("The application was removed in the CRM."),
+    "repeated": gettext_lazy("The CRM repeated an earlier event: there was nothing more to do."),
+    "dialled": gettext_lazy("Extension %(extension)s rings, then %(phone)s is dialled."),
+    "no_pbx": gettext_lazy("Not dialled: no active integration of this account has a PBX that can dial."),
+    "nobody_mapped": gettext_lazy(
+        "Not dialled: user %(user)s of the CRM is not mapped to an employee with an extension."
+    ),
+    "clicked_twice": gettext_lazy("Not dialled once more: the same number was clicked twice."),
+    "no_phone": gettext_lazy("Not dialled: %(phone)s is not a phone number."),
+    "too_late": gettext_lazy("Not dialled: too much time had passed since the click."),
+    "pbx_refused": gettext_lazy("Not dialled: the PBX refused: %(words)s"),
+    "doubt": gettext_lazy("Nobody knows whether the PBX dialled: its answer was lost. It was not asked again."),
+}
+"""What came of an event of a CRM (`CrmEvent.outcome`)."""
+
 STEPS: dict[str, Any] = {
     "register": gettext_lazy("The call was registered"),
     "cards": gettext_lazy("The card was shown or hidden"),
@@ -96,3 +117,10 @@ PURPOSES: dict[str, Any] = {
     "connect": gettext_lazy("Connecting the account"),
 }
 """What an exchange with a vendor was for."""
+
+
+def spoken(words: str | list[Any]) -> str:
+    """The words of a step as they are stored (`crm_adapters.base.Done`), in the reader's language."""
+    listed = [words] if isinstance(words, str) else words
+    told = (ours(each) if isinstance(each, str) else fill(ours(each[0]), each[1]) for each in listed)
+    return "; ".join(filter(None, told))

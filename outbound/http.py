@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import requests
+from django.utils.translation import gettext_noop as _
 from requests.structures import CaseInsensitiveDict
 
 from .errors import AddressRefused, DeadlineExceeded, Temporary, VendorFault
@@ -146,7 +147,7 @@ class Http:
     def _exchange(self, prepared: requests.PreparedRequest, end: float, max_size: int) -> Answer:
         left = end - time.monotonic()
         if left <= 0:
-            raise DeadlineExceeded("no time left to ask", code="deadline")
+            raise DeadlineExceeded(_("no time left to ask"), code="deadline")
         session = _substitute or _session(self.allow_private)
         try:
             timeout = (min(5.0, left), left)
@@ -157,9 +158,9 @@ class Http:
         except AddressRefused:
             raise
         except requests.ConnectTimeout as error:
-            raise Temporary("no connection in time", code="connect_timeout") from error
+            raise Temporary(_("no connection in time"), code="connect_timeout") from error
         except requests.Timeout as error:
-            raise DeadlineExceeded("no answer in time", code="timeout", fate_unknown=True) from error
+            raise DeadlineExceeded(_("no answer in time"), code="timeout", fate_unknown=True) from error
         except requests.RequestException as error:
             left_us = "NewConnectionError" not in repr(error) and "NameResolution" not in repr(error)
             words = mask(str(error), self.secrets, 300)
@@ -173,7 +174,7 @@ class Http:
             if size > max_size:
                 raise VendorFault(f"the answer is larger than {max_size} bytes", code="too_large", fate_unknown=True)
             if time.monotonic() > end:
-                raise DeadlineExceeded("the answer came too slowly", code="timeout", fate_unknown=True)
+                raise DeadlineExceeded(_("the answer came too slowly"), code="timeout", fate_unknown=True)
             parts.append(part)
         return b"".join(parts)
 

@@ -165,12 +165,17 @@ class InboxEvent(models.Model):
 
 class Command(models.Model):
     """Something we asked a PBX to do. `wire_id` is the id that the PBX knows it by; `origin` is where a dial came from
-    (the CRM's own id of the call, its user, its record)."""
+    (the CRM's own id of the call, its user, its record).
+
+    One that is only intended was never sent. One that was sent and of which no answer came is never sent again.
+    """
 
     class State(models.TextChoices):
+        INTENDED = "intended", _("to be sent")
         SENT = "sent", _("sent")
         ACCEPTED = "accepted", _("accepted")
         REFUSED = "refused", _("refused")
+        DOUBT = "doubt", _("no answer: perhaps carried out, perhaps not")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="+")
@@ -184,6 +189,7 @@ class Command(models.Model):
     error = models.TextField(blank=True)
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("command")

@@ -186,6 +186,6 @@ def _command(row: Command) -> Moment:
     to = row.details.get("extension") or row.details.get("to") or ""
     text = f"{words.in_words(words.COMMANDS, row.kind)} {to}: {row.get_state_display()}"
     if row.error:
-        text = f"{text} ({row.error})"
-    tone = {"accepted": "success", "refused": "danger"}.get(row.state, "")
+        text = f"{text} ({words.ours(row.error)})"
+    tone = {"accepted": "success", "refused": "danger", "doubt": "warning"}.get(row.state, "")
     return Moment(row.created_at, text, tone)

@@ -228,7 +228,7 @@ def dial(request: PortalRequest) -> HttpResponse:
     try:
         commands.dial(row, extension=extension, phone=phone, user=request.user)
     except OutboundError as error:
-        messages.error(request, _("The call was not made: %(words)s") % {"words": error.words})
+        messages.error(request, _("The call was not made: %(words)s") % {"words": words.ours(error.words)})
     else:
         told = _("Extension %(extension)s will ring, then %(phone)s is dialled.")
         messages.success(request, told % {"extension": extension, "phone": phones.pretty(phone)})

@@ -92,7 +92,12 @@ def in_words(table: Mapping[str, Any], code: str, details: Mapping[str, Any] | N
     return fill(table[code], details) if code in table else code
 
 
+def ours(words: str) -> str:
+    """Words that were kept in English, in the reader's language where they are ours; a vendor's stay as they came."""
+    return _(words) if words else ""
+
+
 def unreachable(pbx: str, kind: str, words: str) -> str:
     """An error of a vendor as one sentence."""
-    said = ERRORS.get(kind)
+    said, words = ERRORS.get(kind), ours(words)
     return _("%(who)s %(did)s: %(words)s") % {"who": pbx, "did": said, "words": words} if said else words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -97,7 +97,7 @@ class Paper(Adapter):
     def write(self, batch: Sequence[Work]) -> list[Result]:
         for work in batch:
             self.book.setdefault(work.job.facts.id, []).append(work.step.name)
-        return [Done({work.step.name: True}, "written") for work in batch]
+        return [Done({work.step.name: True}, ("written",)) for work in batch]
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         self.asked.append(("look", [work.job.facts.id for work in batch]))
@@ -178,12 +178,6 @@ def announce(call: Call) -> None:
         inbox.announce([call.pk])
 
 
-@pytest.fixture
-def clock() -> Iterator[time_machine.Traveller]:
-    with time_machine.travel(timezone.now(), tick=True) as found:
-        yield found
-
-
 def made(paper: Paper, row: CallSync) -> list[str]:
     return paper.book.get(str(row.call.uuid), [])
 
@@ -202,7 +196,7 @@ def test_a_call_is_written_step_by_step(paper: Paper, make: Callable[..., CallSy
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
     assert row.progress == {"begin": True, "end": True}
-    assert [(step["step"], step["words"]) for step in row.history] == [("begin", "written"), ("end", "written")]
+    assert [(step["step"], step["words"]) for step in row.history] == [("begin", ["written"]), ("end", ["written"])]
     assert Lane.objects.get().lease is None
 
 

@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "call": lambda w: [w.call.uuid],
     "call_retry": lambda w: [w.call.uuid],
     "call_extension": lambda w: [w.call.uuid],
+    "unwritten_calls": lambda w: [w.credential.uuid],
     "extension": lambda w: [w.unknown.pk],
     "credential": lambda w: [w.credential.uuid],
     "credential_new": lambda w: ["bitrix24"],
