@@ -418,8 +418,9 @@ def test_what_cannot_be_understood_stays_that(credential: Credential, clock: tim
 
 
 def test_pauses_are_short_only_as_long_as_somebody_may_wait(
-    click: Callable[..., CrmEvent], crm: Bell, clock: time_machine.Traveller
+    click: Callable[..., CrmEvent], crm: Bell, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
     crm.errors = [Temporary("down")] * 100
 
     def pause(row: CrmEvent) -> float:
