@@ -11,7 +11,7 @@ from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from outbound.errors import OutboundError
-from telephony.hot import Constant, hot_write
+from telephony.hot import Constant, hot_write, persistently
 from telephony.words import in_words
 
 from . import passport, words
@@ -138,5 +138,9 @@ def held_up(accounts: QuerySet[Credential]) -> list[tuple[Credential, int]]:
 def confirm(rows: QuerySet[CallSync]) -> int:
     """Somebody has looked: the CRM has these doubtful calls. It never told their ids, so nothing is added to them."""
     doubtful = rows.filter(parked=True, error_kind=DOUBT)
-    with hot_write():
-        return doubtful.update(parked=False, noted=F("wanted"), reason=CONFIRMED, error="", error_kind="")
+
+    def note() -> int:
+        with hot_write():
+            return doubtful.update(parked=False, noted=F("wanted"), reason=CONFIRMED, error="", error_kind="")
+
+    return persistently(note)

@@ -289,6 +289,12 @@ def test_support_sees_all_companies_or_one(mine: World, theirs: World, desk: Cli
     assert told == [other.credential.pk, mine.credential.pk]
 
 
+def test_the_list_of_rows_leads_to_the_causes(desk: Client) -> None:
+    where = reverse("support:integrations_callsync_by_cause")
+    assert where in page(desk, reverse("support:integrations_callsync_changelist"))
+    assert desk.get(where)["Location"] == "/support/unwritten/"
+
+
 def test_the_support_page_is_for_staff(mine: World, owner: Client) -> None:
     failed(mine, Rejected("no", code="E1"))
     assert owner.post("/support/unwritten/act/").status_code == 302
