@@ -289,7 +289,7 @@ def _finish_by_summary(call: FoldedCall, summary: Summary, lines: list[_LegLine]
 
 
 def _believe_in_extension(call: FoldedCall, summary: Summary) -> None:
-    """Notifications overtake each other: until a leg tells who was there, or who answered, the summary's word counts."""
+    """Notifications overtake each other: until a leg tells who was rung and who answered, the summary counts."""
     told = any(share.answered_at for share in call.shares) if summary.answered_at else bool(call.shares)
     if told or not summary.extension or call.direction is Direction.INTERNAL:
         return
