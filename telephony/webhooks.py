@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
+from django.db import close_old_connections
 from prometheus_client import Counter, Histogram
 
 from . import directory, inbox
@@ -130,7 +131,16 @@ class WebhookDoor:
             if directory.is_stranger(provider.slug, token):
                 raise Refused(404, "not_found")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._lookups, prove, provider, token, request)
+        return await loop.run_in_executor(self._lookups, _look_up, provider, token, request)
+
+
+def _look_up(provider: Provider, token: str | None, request: Request) -> Known:
+    """`prove`, in a thread whose connection to the database nobody else looks after."""
+    close_old_connections()
+    try:
+        return prove(provider, token, request)
+    finally:
+        close_old_connections()
 
 
 async def _body(receive: Receive) -> bytes:

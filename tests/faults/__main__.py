@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -85,6 +86,7 @@ def one(kind: str, folder: Path, options: argparse.Namespace) -> report.Report:
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing running behind
     kinds = stacks(options.stack)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="callbridge-faults-"))
     try:
