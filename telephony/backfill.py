@@ -106,7 +106,7 @@ def _journal_only(run: HistoryRun, call: Call | None, legs: list[HistoryLeg]) ->
 
 def _verdict(run: HistoryRun, call: Call | None, told: Told, folded: FoldedCall, now: datetime) -> Verdict:
     if any(leg.ended_at is None or leg.ended_at > now - SETTLE for leg in told.legs):
-        return Verdict.GOING_ON
+        return Verdict.SAME if call and call.finished else Verdict.GOING_ON
     if call is None:
         return Verdict.UNKNOWN
     if not call.finished:

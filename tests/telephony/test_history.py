@@ -342,6 +342,21 @@ def test_every_connection_is_compared_each_hour(pbx: Pbx, clock: Any) -> None:
     assert periods()[1:] == [("scheduled", midnight)]
 
 
+def test_a_call_that_was_not_over_is_asked_for_soon_again(pbx: Pbx, clock: Any) -> None:
+    pbx.remember("E1", ago=timedelta(minutes=1))
+    check(pbx)
+    clock.shift(timedelta(minutes=4))
+    history.plan_comparisons()
+    assert HistoryRun.objects.count() == 1
+    clock.shift(timedelta(minutes=2))
+    history.plan_comparisons()
+    run = finish(HistoryRun.objects.get(state=State.OPEN))
+    assert (run.filled, run.going_on) == (1, [])
+    clock.shift(timedelta(minutes=6))
+    history.plan_comparisons()
+    assert HistoryRun.objects.count() == 2
+
+
 def test_in_the_night_the_day_before_is_compared_too(pbx: Pbx, clock: Any) -> None:
     check(pbx)
     clock.move_to(datetime(2026, 3, 5, 0, 30, tzinfo=UTC))  # half past three in the company's zone
