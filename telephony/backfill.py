@@ -110,11 +110,17 @@ def _verdict(run: HistoryRun, call: Call | None, told: Told, folded: FoldedCall,
     if call is None:
         return Verdict.UNKNOWN
     if not call.finished:
-        return Verdict.UNFINISHED
+        return Verdict.GOING_ON if _goes_further(run, call, folded) else Verdict.UNFINISHED
     if _contradicts(call, folded):
         return Verdict.DIFFERENT
     lifted = call.source == Source.IMPORT and not told.journal_only
     return Verdict.UNWRITTEN if lifted else Verdict.SAME
+
+
+def _goes_further(run: HistoryRun, call: Call, folded: FoldedCall) -> bool:
+    """Whether we know of somebody who was called or answered after the end in the history: it has not all legs yet."""
+    moments = [moment for person in call.people for moment in (person.rang_at, person.answered_at) if moment]
+    return any(moment + shift_of(run.connection) > folded.ended_at for moment in moments if folded.ended_at)
 
 
 def _contradicts(call: Call, folded: FoldedCall) -> bool:

@@ -77,10 +77,11 @@ def start(
 
 
 def check(connection: Connection, asked_by: User | None = None) -> HistoryRun:
-    """Compare the last days; a comparison that is under way already is the one."""
-    running = connection.history_runs.filter(state=State.OPEN, kind=Kind.SCHEDULED).first()
+    """Compare the last days. A comparison that is under way already is the one, and waits for nothing any more."""
+    running = connection.history_runs.filter(state=State.OPEN, kind=Kind.SCHEDULED)
+    running.update(not_before=None)
     now = timezone.now()
-    return running or start(connection, Kind.SCHEDULED, _since(connection, now), now, asked_by=asked_by)
+    return running.first() or start(connection, Kind.SCHEDULED, _since(connection, now), now, asked_by=asked_by)
 
 
 def bring_in(connection: Connection, days: int, *, into_crm: bool, asked_by: User | None) -> HistoryRun:
