@@ -106,15 +106,21 @@ def _journal_only(run: HistoryRun, call: Call | None, legs: list[HistoryLeg]) ->
 
 def _verdict(run: HistoryRun, call: Call | None, told: Told, folded: FoldedCall, now: datetime) -> Verdict:
     if any(leg.ended_at is None or leg.ended_at > now - SETTLE for leg in told.legs):
-        return Verdict.GOING_ON
+        return Verdict.SAME if call and call.finished else Verdict.GOING_ON
     if call is None:
         return Verdict.UNKNOWN
     if not call.finished:
-        return Verdict.UNFINISHED
+        return Verdict.GOING_ON if _goes_further(run, call, folded) else Verdict.UNFINISHED
     if _contradicts(call, folded):
         return Verdict.DIFFERENT
     lifted = call.source == Source.IMPORT and not told.journal_only
     return Verdict.UNWRITTEN if lifted else Verdict.SAME
+
+
+def _goes_further(run: HistoryRun, call: Call, folded: FoldedCall) -> bool:
+    """Whether we know of somebody who was called or answered after the end in the history: it has not all legs yet."""
+    moments = [moment for person in call.people for moment in (person.rang_at, person.answered_at) if moment]
+    return any(moment + shift_of(run.connection) > folded.ended_at for moment in moments if folded.ended_at)
 
 
 def _contradicts(call: Call, folded: FoldedCall) -> bool:

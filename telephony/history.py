@@ -34,7 +34,7 @@ AT_ONCE = 4
 """Runs under way over all processes: their threads wait, and others need the threads."""
 ASK_SECONDS, PATIENCE_SECONDS = 60.0, 30.0
 REGULAR = (Kind.SCHEDULED, Kind.OUTAGE)
-PERIOD = timedelta(hours=1)
+PERIOD, SOON = timedelta(hours=1), timedelta(minutes=5)
 NIGHT = timedelta(hours=4)
 """Until so long after midnight the day before is compared too: its last calls have ended by then."""
 WEEK = timedelta(days=7)
@@ -77,10 +77,11 @@ def start(
 
 
 def check(connection: Connection, asked_by: User | None = None) -> HistoryRun:
-    """Compare the last days; a comparison that is under way already is the one."""
-    running = connection.history_runs.filter(state=State.OPEN, kind=Kind.SCHEDULED).first()
+    """Compare the last days. A comparison that is under way already is the one, and waits for nothing any more."""
+    running = connection.history_runs.filter(state=State.OPEN, kind=Kind.SCHEDULED)
+    running.update(not_before=None)
     now = timezone.now()
-    return running or start(connection, Kind.SCHEDULED, _since(connection, now), now, asked_by=asked_by)
+    return running.first() or start(connection, Kind.SCHEDULED, _since(connection, now), now, asked_by=asked_by)
 
 
 def bring_in(connection: Connection, days: int, *, into_crm: bool, asked_by: User | None) -> HistoryRun:
@@ -109,11 +110,14 @@ def cancel(run: HistoryRun) -> None:
 
 
 def plan_comparisons() -> None:
-    """Every connection each hour. One whose look failed is tried again by that very run, until it gives up."""
-    hour_ago = timezone.now() - PERIOD
+    """Every connection each hour, and soon again where a call that we lack was not over yet.
+
+    A look that failed is tried again by that very run, until it gives up.
+    """
+    now = timezone.now()
     regular = HistoryRun.objects.filter(connection=OuterRef("pk"), kind__in=REGULAR)
-    rows = _connections().filter(created_at__lt=hour_ago).exclude(Exists(regular.filter(state=State.OPEN)))
-    for connection in rows.exclude(Exists(regular.filter(created_at__gt=hour_ago))):
+    recent = Q(created_at__gt=now - SOON) | Q(created_at__gt=now - PERIOD, going_on=[]) | Q(state=State.OPEN)
+    for connection in _connections().filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent))):
         check(connection)
 
 

@@ -423,7 +423,8 @@ class HistoryRun(models.Model):
     """A look into a PBX's own history: what it knows of a period is compared with our calls, the newest day first.
 
     The calls that began at `reached` or later are compared; the run is done when that is `since`. `into_crm` concerns
-    imports alone. `going_on` are the vendor's ids of calls that were not over yet. Whoever has the lease works.
+    imports alone. `going_on` are the vendor's ids of calls that we lack and that were not over yet. Whoever has the
+    lease works.
     """
 
     class Kind(models.TextChoices):

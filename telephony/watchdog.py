@@ -36,7 +36,7 @@ def close_silent_calls(now: datetime | None = None) -> int:
         if not history.able(call.connection):
             events.append(close_event(call.connection_id, call.key, "no_history", now))
             continue
-        look = _look_for(call, looks[call.connection_id])
+        look = _look_for(call, looks[call.connection_id], now)
         if look is None:
             unasked[call.connection].append(call)
         elif why := _why(call, look):
@@ -73,12 +73,14 @@ def _looks(now: datetime) -> dict[int, list[HistoryRun]]:
     return found
 
 
-def _look_for(call: Call, looks: list[HistoryRun]) -> HistoryRun | None:
-    """The newest look that was made for this call, since it went silent; none where the call was going on then."""
+def _look_for(call: Call, looks: list[HistoryRun], now: datetime) -> HistoryRun | None:
+    """The newest look that was made for this call, since it went silent; none where the call was going on then, as
+    long as that can be believed."""
     heard: datetime = call.last_heard  # type: ignore[attr-defined]
     mine = (look for look in looks if look.since <= call.started_at <= look.until and look.created_at >= heard)
     look = next(mine, None)
-    return None if look and call.key in look.going_on else look
+    going_on = look and call.key in look.going_on and heard > now - LONGEST
+    return None if going_on else look
 
 
 def _why(call: Call, look: HistoryRun) -> str:

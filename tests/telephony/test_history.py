@@ -83,6 +83,20 @@ def test_a_call_that_goes_on_is_left_alone(pbx: Pbx) -> None:
     assert [each["why"] for each in CoverageDay.objects.get(day="2026-03-04").missing] == ["going_on", "going_on"]
 
 
+def test_a_history_that_lacks_a_leg_ends_no_call(pbx: Pbx, clock: Any) -> None:
+    """101 has handed the client on, and 102 talks: the history has only what is over."""
+    line = Line(pbx.connection)
+    line.leg("Appeared", 1)
+    drain()
+    clock.shift(timedelta(minutes=5))
+    line.leg("Connected", 2)
+    drain()
+    clock.shift(timedelta(minutes=5))
+    pbx.remember("E1", ago=timedelta(minutes=10), talk=20)
+    run = check(pbx)
+    assert (run.corrected, run.going_on, Call.objects.get().state) == (0, ["E1"], "answered")
+
+
 def test_what_waits_in_the_inbox_is_folded_before_anything_is_missed(pbx: Pbx) -> None:
     line = Line(pbx.connection)
     line.leg("Appeared", 1)
@@ -107,12 +121,13 @@ def test_a_clock_that_is_ahead_is_honoured(pbx: Pbx, ahead: int) -> None:
 # --- Calls that we know otherwise -------------------------------------------------------------------------------------
 
 
-def test_an_unfinished_call_is_finished(pbx: Pbx) -> None:
+def test_an_unfinished_call_is_finished(pbx: Pbx, clock: Any) -> None:
     line = Line(pbx.connection)
     line.leg("Appeared", 1)
     line.leg("Connected", 2)
     drain()
-    pbx.remember("E1")
+    clock.shift(timedelta(minutes=10))
+    pbx.remember("E1", ago=timedelta(minutes=10))
     run = check(pbx)
     call = Call.objects.get()
     assert (run.filled, run.corrected) == (0, 1)
@@ -195,6 +210,18 @@ def test_a_look_that_fails_is_tried_again_and_says_why(pbx: Pbx, clock: Any) -> 
     clock.move_to(run.not_before)
     run = finish(run)
     assert (run.state, run.error, run.filled) == (State.DONE, "", 1)
+
+
+def test_a_person_need_not_wait_for_the_next_try(pbx: Pbx) -> None:
+    def fail() -> None:
+        raise Temporary("Mango is asleep")
+
+    pbx.before = fail
+    run = check(pbx)
+    assert history.due() == []
+    pbx.before = lambda: None
+    assert check(pbx) == run
+    assert HistoryRun.objects.get().state == State.DONE
 
 
 def test_a_look_is_given_up_in_the_end(pbx: Pbx, clock: Any) -> None:
@@ -340,6 +367,21 @@ def test_every_connection_is_compared_each_hour(pbx: Pbx, clock: Any) -> None:
     clock.shift(timedelta(minutes=2))
     history.plan_comparisons()
     assert periods()[1:] == [("scheduled", midnight)]
+
+
+def test_a_call_that_was_not_over_is_asked_for_soon_again(pbx: Pbx, clock: Any) -> None:
+    pbx.remember("E1", ago=timedelta(minutes=1))
+    check(pbx)
+    clock.shift(timedelta(minutes=4))
+    history.plan_comparisons()
+    assert HistoryRun.objects.count() == 1
+    clock.shift(timedelta(minutes=2))
+    history.plan_comparisons()
+    run = finish(HistoryRun.objects.get(state=State.OPEN))
+    assert (run.filled, run.going_on) == (1, [])
+    clock.shift(timedelta(minutes=6))
+    history.plan_comparisons()
+    assert HistoryRun.objects.count() == 2
 
 
 def test_in_the_night_the_day_before_is_compared_too(pbx: Pbx, clock: Any) -> None:

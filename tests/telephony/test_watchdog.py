@@ -107,6 +107,11 @@ def test_a_call_that_goes_on_is_not_closed(silent: Line, pbx: Pbx, clock: Any) -
     clock.shift(watchdog.BETWEEN + timedelta(seconds=1))
     assert close().outcome == ""
     assert HistoryRun.objects.count() == 2
+    finish(HistoryRun.objects.get(state="open"))
+    clock.shift(watchdog.LONGEST)  # nobody talks for so long
+    close()
+    finish(HistoryRun.objects.get(state="open"))
+    assert close().state == "finished"
 
 
 def test_what_comes_after_the_look_is_looked_for_anew(silent: Line, clock: Any) -> None:
