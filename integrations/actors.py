@@ -33,6 +33,16 @@ def handle_crm_event(event_id: int) -> None:
     crm_events.handle(event_id)
 
 
+@dramatiq.actor(queue_name="default", time_limit=600_000)
+def delete_old_crm_events() -> None:
+    crm_events.delete_old()
+
+
+@every(seconds=3600)
+def delete_what_is_old() -> None:
+    delete_old_crm_events.send()
+
+
 @every(seconds=2)
 def sweep_sync() -> None:
     """Find work that a broker lost, or whose time has come."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from django.db import IntegrityError, transaction
@@ -13,6 +14,8 @@ from employees import phones
 from employees.models import Employee, Extension
 from outbound.errors import OutboundError
 from telephony import commands
+from telephony.hot import hot_write
+from telephony.keeping import BATCH, in_batches
 from telephony.models import Command, Connection, VirtualNumber
 from telephony.providers.base import Capability as PbxCapability
 
@@ -22,6 +25,7 @@ from .models import Credential, CrmEvent, EmployeeMapping, Integration, SeenEven
 log = structlog.get_logger(__name__)
 
 DOUBLE_CLICK = timedelta(seconds=5)
+SEEN_DAYS = 30
 
 
 def waiting() -> list[int]:
@@ -52,6 +56,29 @@ def handle(event_id: int) -> None:
     row.state, row.outcome = state, outcome
     row.error = outcome if state == CrmEvent.State.FAILED else ""
     row.save(update_fields=["state", "outcome", "error"])
+
+
+def delete_old() -> None:
+    """Delete events that their company keeps no longer, and the keys of those that no CRM repeats any more."""
+    for credential in Credential.objects.select_related("company"):
+        in_batches(credential.company.events_kept_days, partial(_delete_events, credential))
+    in_batches(SEEN_DAYS, _forget_keys)
+
+
+def _delete_events(credential: Credential, before: datetime) -> int:
+    rows = CrmEvent.objects.filter(credential=credential, received_at__lt=before).exclude(state=CrmEvent.State.NEW)
+    return _delete(CrmEvent, list(rows.order_by("received_at").values_list("pk", flat=True)[:BATCH]))
+
+
+def _forget_keys(before: datetime) -> int:
+    rows = SeenEvent.objects.filter(at__lt=before).order_by("at")
+    return _delete(SeenEvent, list(rows.values_list("pk", flat=True)[:BATCH]))
+
+
+def _delete(model: type[CrmEvent | SeenEvent], ids: list[int]) -> int:
+    with hot_write():
+        model._default_manager.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def _first_time(credential: Credential, event: Event) -> bool:

@@ -223,7 +223,7 @@ class CrmEvent(models.Model):
         HANDLED = 1, _("handled")
         FAILED = 2, _("not understood")
 
-    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events")
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events", db_index=False)
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
     path = models.CharField(max_length=200, blank=True)
     query = models.TextField(blank=True)
@@ -236,7 +236,10 @@ class CrmEvent(models.Model):
     class Meta:
         verbose_name = _("CRM event")
         verbose_name_plural = _("CRM events")
-        indexes = [models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new"),
+            models.Index(fields=["credential", "received_at"], name="crm_event_by_credential"),
+        ]
 
 
 class SeenEvent(models.Model):
@@ -244,7 +247,7 @@ class SeenEvent(models.Model):
 
     credential = models.ForeignKey(Credential, models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)
-    at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["credential", "key"], name="one_handling_per_event")]
