@@ -19,7 +19,7 @@ from employees.models import Company
 
 from . import files
 from .fold import CallState
-from .hot import hot_write, lock_drain
+from .hot import Constant, hot_write, lock_drain
 from .models import Call, Connection, Exchange, ExchangeCall, InboxEvent, Recording
 
 BATCH = 200
@@ -73,7 +73,8 @@ def delete_recordings(company: Company, before: datetime) -> int:
     """A batch of recordings stored before; how many. No recording names a file any more when the file is removed."""
     with hot_write():
         lock_drain()
-        stored = Recording.objects.filter(company=company, state=Recording.State.STORED, stored_at__lt=before)
+        held = Constant(Recording.State.STORED)  # so that SQLite sees its partial index
+        stored = Recording.objects.filter(company=company, state=held, stored_at__lt=before)
         found = dict(stored.order_by("stored_at").values_list("pk", "file")[:BATCH])
         files.drop(found.values())
         Recording.objects.filter(pk__in=list(found)).update(

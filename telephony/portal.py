@@ -96,7 +96,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
         "capabilities": set(row.protocol.capabilities),
-        "last_event": saved.events.order_by("-id").first() if saved else None,
+        "last_event": saved.events.order_by("-received_at").first() if saved else None,
         "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],
         **(extra or {}),
     }

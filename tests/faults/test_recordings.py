@@ -1,4 +1,4 @@
-"""Whoever fetches recordings dies at any moment: each is stored in the end, whole and once, and no file is forgotten."""
+"""Whoever fetches recordings dies at any moment: in the end each is stored, whole and once, no file is forgotten."""
 
 from __future__ import annotations
 
