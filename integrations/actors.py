@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
-from . import claims, crm_events, sync
+from . import claims, crm_events, keeping, sync
 from .models import CallSync
 
 
@@ -40,6 +40,16 @@ def handle_crm_event(event_id: int) -> None:
     again = crm_events.handle(event_id)
     if again is not None and again < 60:
         handle_crm_event.send_with_options(args=(event_id,), delay=max(50, int(again * 1000)))
+
+
+@dramatiq.actor(queue_name="default", time_limit=600_000)
+def delete_old_crm_events() -> None:
+    keeping.delete_old()
+
+
+@every(seconds=3600)
+def delete_what_is_old() -> None:
+    delete_old_crm_events.send()
 
 
 @every(seconds=2)

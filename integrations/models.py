@@ -241,7 +241,7 @@ class CrmEvent(models.Model):
         FAILED = 2, _("not understood")
         GIVEN_UP = 3, _("given up")
 
-    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events")
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events", db_index=False)
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
     path = models.CharField(max_length=200, blank=True)
     query = models.TextField(blank=True)
@@ -269,7 +269,7 @@ class SeenEvent(models.Model):
 
     credential = models.ForeignKey(Credential, models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)
-    at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["credential", "key"], name="one_handling_per_event")]

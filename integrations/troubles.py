@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from employees.models import Company, Extension
 from telephony import coverage, history
 from telephony.models import Call, Connection, HistoryRun, InboxEvent, Recording
+from telephony.recordings import waiting_for_storage
 
 from . import crm_events
 from .models import Credential, Integration
@@ -30,8 +31,9 @@ class Trouble:
 
 def of(company: Company) -> list[Trouble]:
     """The worst first."""
-    found = [*_accounts(company), *_parked(company), *_failed_events(company), *_crm_events(company)]
-    return [*found, *_coverage(company), *_extensions(company), *_switched_off(company), *_recordings(company)]
+    found = [*_accounts(company), *_parked(company), *_storage(company), *_failed_events(company)]
+    found += [*_crm_events(company), *_coverage(company), *_extensions(company)]
+    return [*found, *_switched_off(company), *_recordings(company)]
 
 
 def _accounts(company: Company) -> list[Trouble]:
@@ -54,6 +56,21 @@ def _parked(company: Company) -> list[Trouble]:
     )
     link = reverse("portal:unwritten")
     return [Trouble("danger", "block", text % {"count": count}, link)] if count else []
+
+
+def _storage(company: Company) -> list[Trouble]:
+    rows = waiting_for_storage().filter(company=company)
+    if not (first := rows.first()):
+        return []
+    count = rows.count()
+    text = ngettext(
+        "%(count)d recording waits: the storage does not take it (%(words)s). Make room; it is then stored by itself.",
+        "%(count)d recordings wait: the storage does not take them (%(words)s). Make room; they are then stored by "
+        "themselves.",
+        count,
+    )
+    values = {"count": count, "words": first.error}
+    return [Trouble("danger", "hard_drive", text % values, reverse("portal:call", args=[first.call.uuid]))]
 
 
 def _failed_events(company: Company) -> list[Trouble]:

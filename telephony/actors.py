@@ -10,16 +10,21 @@ import dramatiq
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, history, inbox, recordings, routing, tracking, watchdog
+from . import commands, files, history, inbox, keeping, recordings, routing, tracking, watchdog
 from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
 from .signals import calls_changed
 
 
-@dramatiq.actor(queue_name="recordings", time_limit=300_000)
+@dramatiq.actor(queue_name="recordings", time_limit=600_000)
 def fetch_recording(recording_id: int) -> None:
     recordings.fetch(recording_id)
+
+
+@dramatiq.actor(queue_name="default", time_limit=600_000)
+def delete_old() -> None:
+    keeping.delete_old()
 
 
 @dramatiq.actor(queue_name="default")
@@ -62,6 +67,16 @@ def sweep_recordings() -> None:
 @every(seconds=60)
 def expect_quiet_recordings() -> None:
     recordings.expect_again()
+
+
+@every(seconds=60)
+def remove_loose_files() -> None:
+    files.remove_loose()
+
+
+@every(seconds=3600)
+def delete_what_is_old() -> None:
+    delete_old.send()
 
 
 @every(seconds=15)

@@ -140,7 +140,7 @@ class InboxEvent(models.Model):
         FOLDED = 1, _("folded")
         FAILED = 2, _("not understood")
 
-    connection = models.ForeignKey(Connection, models.CASCADE, related_name="events")
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="events", db_index=False)
     call = models.ForeignKey("Call", models.CASCADE, null=True, related_name="events")
     received_at = models.DateTimeField(_("received"))
     path = models.CharField(max_length=200)
@@ -155,6 +155,7 @@ class InboxEvent(models.Model):
         verbose_name = _("PBX event")
         verbose_name_plural = _("PBX events")
         indexes = [
+            models.Index(fields=["connection", "received_at"], name="inbox_by_connection"),
             models.Index(fields=["connection", "id"], condition=models.Q(state=0), name="inbox_new"),
             models.Index(fields=["connection", "id"], condition=models.Q(state=2), name="inbox_failed"),
         ]
@@ -230,7 +231,8 @@ class Call(models.Model):
     """One conversation attempt with one client, over all its legs and transfers: a fold over its events.
 
     `key` is the vendor's id of the whole call. `version` grows with each change. `utm` is what call tracking said of
-    the visitor.
+    the visitor. `sealed_at`: since then its events are deleted, so it is never folded again. `log_deleted_at`: then
+    requests about it were first deleted.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -266,6 +268,8 @@ class Call(models.Model):
     tracking_number = models.CharField(max_length=32, blank=True)
     utm = models.JSONField(default=dict)
     first_received_at = models.DateTimeField(default=timezone.now)
+    sealed_at = models.DateTimeField(null=True)
+    log_deleted_at = models.DateTimeField(null=True)
 
     # No columns: attached to calls that the inbox tells of (`signals.calls_changed`).
     people: list[Participant]
@@ -328,7 +332,10 @@ class Participant(models.Model):
 
 
 class Recording(models.Model):
-    """The audio of a call or of a part of it. `key` is the vendor's id. `revision` revokes links given out before."""
+    """The audio of a call or of a part of it. `key` is the vendor's id. `revision` revokes links given out before.
+
+    While `due_at` is set it is to be fetched then, a stored one once more. `waits_for_storage`: it could not be stored.
+    """
 
     class State(models.TextChoices):
         ANNOUNCED = RecordingState.ANNOUNCED, _("being made by the PBX")
@@ -336,8 +343,10 @@ class Recording(models.Model):
         ABSENT = RecordingState.ABSENT, _("there is none")
         STORED = "stored", _("stored")
         FAILED = "failed", _("could not be fetched")
+        DELETED = "deleted", _("deleted by the company's rule")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, null=True, related_name="+", db_index=False)
     call = models.ForeignKey(Call, models.CASCADE, related_name="recordings")
     key = models.CharField(max_length=300)
     extension = models.CharField(max_length=32, blank=True)
@@ -353,15 +362,28 @@ class Recording(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(_("error"), blank=True)
     stored_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+    waits_for_storage = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         verbose_name = _("recording")
         verbose_name_plural = _("recordings")
         constraints = [models.UniqueConstraint(fields=["call", "key"], name="one_recording_per_key")]
-        indexes = [models.Index(fields=["due_at"], condition=models.Q(state="ready"), name="recording_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="recording_to_fetch"),
+            models.Index(fields=["company"], condition=models.Q(waits_for_storage=True), name="recording_waits"),
+            models.Index(fields=["company", "stored_at"], condition=models.Q(state="stored"), name="recording_stored"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.call} · {self.get_state_display()}"
+
+
+class LooseFile(models.Model):
+    """A file in the storage that no recording names: one that a worker stores until `held_until`, or one to remove."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    held_until = models.DateTimeField(null=True, db_index=True)
 
 
 class Decision(models.Model):

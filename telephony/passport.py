@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from employees import phones
 from outbound.masking import MASK, mask
 
-from . import words
+from . import files, words
 from .events import CLOSE_PATH, HISTORY_PATH, Told, request_of
 from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
@@ -52,7 +54,10 @@ class TelephonyPassport:
     decisions: list[Moment] = field(default_factory=list)
     commands: list[Moment] = field(default_factory=list)
     recordings: list[Recording] = field(default_factory=list)
+    """With `missing`: whether the storage lacks the file."""
     exchanges: list[Exchange] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    """What the company's rule has deleted, in sentences."""
 
 
 def compose(call: Call, decision_words: dict[str, Any]) -> TelephonyPassport:
@@ -64,10 +69,11 @@ def compose(call: Call, decision_words: dict[str, Any]) -> TelephonyPassport:
     found.events = [_received(call, row) for row in call.events.order_by("received_at", "id")]
     found.decisions = [_decision(row, decision_words) for row in call.decisions.all()]
     found.commands = [_command(row) for row in _commands(call)]
-    found.recordings = list(call.recordings.order_by("id"))
+    found.recordings = _recordings(call)
     found.exchanges = list(
         call.exchanges.filter(company=call.company_id, account=call.connection.uuid).order_by("at", "id")
     )
+    found.deleted = _deleted(call)
     return found
 
 
@@ -111,6 +117,36 @@ def _left(person: Participant, who: str) -> str:
     if person.answered_at:
         return _("%(who)s left the conversation") % {"who": who}
     return _("%(who)s: no longer ringing") % {"who": who}
+
+
+# --- What is kept -----------------------------------------------------------------------------------------------------
+
+
+def _recordings(call: Call) -> list[Recording]:
+    rows = list(call.recordings.order_by("id"))
+    for row in rows:
+        row.missing = row.state == Recording.State.STORED and files.missing(str(row.file))  # type: ignore[attr-defined]
+    return rows
+
+
+def _deleted(call: Call) -> list[str]:
+    found = []
+    if call.sealed_at:
+        words = _(
+            "What the PBX sent about this call was deleted on %(date)s, as your company's rule says. The call stays as "
+            "it was known then."
+        )
+        found.append(words % {"date": _day(call.sealed_at)})
+    if call.log_deleted_at:
+        words = _(
+            "Requests about this call and their answers were deleted from %(date)s on, as your company's rule says."
+        )
+        found.append(words % {"date": _day(call.log_deleted_at)})
+    return found
+
+
+def _day(moment: datetime) -> str:
+    return date_format(timezone.localtime(moment), "d.m.Y")
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------

@@ -37,10 +37,20 @@ MISSING: dict[str, Any] = {
     "not_filled": gettext_lazy("it is not filled in yet"),
 }
 """Why a call that the PBX has is not here."""
-DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING}
+RECORDINGS: dict[str, Any] = {
+    "links_revoked": gettext_lazy(
+        "%(by)s revoked the links to the recording that were given out. Where a CRM kept such a link and took no new "
+        "one, the recording no longer opens from the CRM."
+    )
+}
+DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING, **RECORDINGS}
 """Codes of `Decision` that telephony writes itself; the rooms above add those of their opinions."""
 
-KINDS: dict[str, Any] = {"routing": gettext_lazy("Forwarding"), "tracking": gettext_lazy("Call tracking")}
+KINDS: dict[str, Any] = {
+    "routing": gettext_lazy("Forwarding"),
+    "tracking": gettext_lazy("Call tracking"),
+    "recording": gettext_lazy("Recording"),
+}
 
 COMMANDS: dict[str, Any] = {
     "dial": gettext_lazy("Dialling"),

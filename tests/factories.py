@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -244,10 +245,13 @@ class RecordingFactory(DjangoModelFactory):
         content = None
 
     call = factory.SubFactory(CallFactory)
+    company = factory.SelfAttribute("call.company")
     key = factory.Sequence(lambda n: f"recording-{n}")
     state = factory.LazyAttribute(lambda row: Recording.State.STORED if row.content else Recording.State.ANNOUNCED)
     content_type = "audio/mpeg"
     size = factory.LazyAttribute(lambda row: len(row.content or b""))
+    sha256 = factory.LazyAttribute(lambda row: hashlib.sha256(row.content).hexdigest() if row.content else "")
+    stored_at = factory.LazyAttribute(lambda row: timezone.now() if row.content else None)
     file = factory.LazyAttribute(lambda row: ContentFile(row.content, "talk.mp3") if row.content else "")
 
 

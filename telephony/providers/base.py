@@ -10,15 +10,18 @@ Numbers in facts are as the vendor writes them (the house normalises them), time
 from __future__ import annotations
 
 import enum
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import IO, ClassVar, Literal
 
 from django import forms
 
-from outbound.http import Http
+from outbound.errors import VendorFault
+from outbound.http import MAX_RECORDING, Http
+from outbound.limits import Limit
 from outbound.vendors import Check, Vendor
 
 Secrets = Mapping[str, str]
@@ -272,11 +275,37 @@ class CallHistory(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A recording as the vendor gave it."""
+    """A recording as the vendor gave it: an open file, and the type that the vendor calls it.
 
-    content: bytes
-    content_type: str
-    extension: str
+    Whether it really is audio the house finds out by its bytes.
+    """
+
+    content: IO[bytes]
+    content_type: str = ""
+
+    @classmethod
+    def fetched(
+        cls,
+        http: Http,
+        url: str,
+        *,
+        limits: tuple[Limit, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        deadline: float = 300.0,
+    ) -> Audio:
+        """GET `url` into a temporary file; any status but 200 is the vendor's fault."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115 (whoever gets the audio closes it)
+        try:
+            answer = http.request(
+                "GET", url, limits=limits, headers=headers, deadline=deadline, max_size=MAX_RECORDING, into=file
+            )
+            if answer.status != 200:
+                words = f"the recording is answered with HTTP {answer.status}: {answer.text[:200]}"
+                raise VendorFault(words, code=f"http_{answer.status}")
+        except BaseException:
+            file.close()
+            raise
+        return cls(file, answer.headers.get("Content-Type", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +419,7 @@ class Provider(Vendor, ABC):
         raise NotImplementedError
 
     def recording(self, http: Http, secrets: Secrets, recording: str, url: str) -> Audio | None:
-        """Fetch a recording; None when it is not there yet."""
+        """Fetch a recording (`Audio.fetched`); None when it is not there yet."""
         raise NotImplementedError
 
     def visitor(self, http: Http, secrets: Secrets, tracking_number: str) -> Visitor | None:

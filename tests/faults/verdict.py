@@ -68,6 +68,7 @@ def judge(world: World, run: Run) -> Verdict:
         _judge_call(known, played, verdict)
     _judge_strangers(known, run, verdict)
     _judge_vendors(world, run, verdict)
+    _judge_files(world, verdict)
     for row in world.stack.rows("SELECT path, error FROM telephony_inboxevent WHERE state = 2"):
         verdict.fail(UNEXPLAINED, row["path"], f"the event was not understood: {row['error']}")
     if run.left:
@@ -221,6 +222,18 @@ def _judge_recording(call: Call, rows: list[dict[str, Any]], card: Card, verdict
     if not stored == there == audio:
         states = [(row["state"], row["attempts"], row["error"]) for row in rows]
         verdict.fail(RECORDING, about, f"the PBX has {audio}, we have {states} {stored}, the CRM has {there}")
+
+
+def _judge_files(world: World, verdict: Verdict) -> None:
+    """What lies on the disk is what the rows name, or is written down to be removed."""
+    folder = world.stack.folder / "recordings"
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    loose = {row["name"] for row in world.stack.rows("SELECT name FROM telephony_loosefile")}
+    named = {row["file"] for row in world.stack.rows("SELECT file FROM telephony_recording WHERE file <> ''")}
+    for name in named - there:
+        verdict.fail(RECORDING, name, "the file that a recording names is not there")
+    for name in there - loose - named:
+        verdict.fail(RECORDING, name, "a file that nobody names")
 
 
 # --- A click ----------------------------------------------------------------------------------------------------------

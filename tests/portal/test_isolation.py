@@ -34,6 +34,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "hangup": lambda w: [w.call.uuid],
     "recording": lambda w: [w.call.uuid, w.recording.uuid],
     "recording_request": lambda w: [w.call.uuid, w.recording.uuid],
+    "recording_revoke": lambda w: [w.call.uuid, w.recording.uuid],
     "call": lambda w: [w.call.uuid],
     "call_retry": lambda w: [w.call.uuid],
     "call_extension": lambda w: [w.call.uuid],
