@@ -18,6 +18,8 @@ from telephony import recordings, schedule
 from telephony.pipeline import pipeline
 from telephony.threads import Loop
 
+from .protocol import BoundedProtocol
+
 log = structlog.get_logger(__name__)
 
 
@@ -53,7 +55,7 @@ class Server:
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
             "loop": "auto",
-            "http": "httptools",
+            "http": BoundedProtocol,
             "ws": "none",
             "lifespan": "off",
             "access_log": False,
@@ -63,8 +65,7 @@ class Server:
             "timeout_keep_alive": 30,
             "backlog": 2048,
             "limit_concurrency": 4000,
-            "h11_max_incomplete_event_size": 64 * 1024,
-            "forwarded_allow_ips": "127.0.0.1",
+            "forwarded_allow_ips": settings.TRUSTED_PROXIES,
         }
         return uvicorn.Config("config.asgi:application", **options)
 

@@ -7,6 +7,7 @@ import structlog
 from employees import installation
 
 from . import directory
+from .bodies import storable
 from .directory import Known
 from .models import Connection, InboxEvent
 from .providers.base import Closed, Leg, NotUnderstood, Parsed, Request
@@ -31,11 +32,11 @@ def parse(event: InboxEvent) -> list[Parsed]:
         else:
             parsed = known.provider.parse(request_of(event))
     except NotUnderstood as error:
-        event.state, event.error = InboxEvent.State.FAILED, str(error)
+        event.state, event.error = InboxEvent.State.FAILED, storable(str(error))
         return []
     except Exception as error:
         log.exception("event not understood", inbox_event=event.id)
-        event.state, event.error = InboxEvent.State.FAILED, f"{type(error).__name__}: {error}"
+        event.state, event.error = InboxEvent.State.FAILED, storable(f"{type(error).__name__}: {error}")
         return []
     event.state, event.error = InboxEvent.State.FOLDED, ""
     _recognise_clock(known, event, parsed)

@@ -15,7 +15,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from telephony import directory, inbox, pipeline, webhooks
+from telephony import bodies, directory, inbox, pipeline
 from telephony.models import Connection, InboxEvent, WebhookAddress
 from telephony.pipeline import Pipeline
 from telephony.threads import Loop
@@ -161,7 +161,7 @@ def test_a_body_that_is_no_form_is_refused(client: Client, connection: Connectio
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: Client, connection: Connection):
-    assert client.post(path_of(connection), b"x" * (webhooks.MAX_BODY + 1), parts=5).status == 413
+    assert client.post(path_of(connection), b"x" * (bodies.MAX_BODY + 1), parts=5).status == 413
     assert stored() == 0
 
 
