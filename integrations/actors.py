@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from telephony.schedule import every
 
-from . import claims, crm_events, sync
+from . import claims, clocks, crm_events, sync
 from .models import CallSync
 
 
@@ -38,6 +38,11 @@ def sweep_sync() -> None:
     """Find work that a broker lost, or whose time has come."""
     for credential_id in claims.accounts_with_work():
         sync_calls.send(credential_id)
+
+
+@every(seconds=60)
+def mend_after_a_clock_step() -> None:
+    clocks.mend()
 
 
 @every(seconds=5)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from crm_adapters.base import DialRequested, Disconnected, Event, Request, SecretsChanged
@@ -26,8 +27,9 @@ DOUBLE_CLICK = timedelta(seconds=5)
 
 def waiting() -> list[int]:
     """Events that were stored some seconds ago and never handled: their message was lost."""
-    old = timezone.now() - timedelta(seconds=5)
-    rows = CrmEvent.objects.filter(state=CrmEvent.State.NEW, received_at__lt=old)
+    now = timezone.now()
+    old = Q(received_at__lt=now - timedelta(seconds=5)) | Q(received_at__gt=now)  # or our clock was put back
+    rows = CrmEvent.objects.filter(old, state=CrmEvent.State.NEW)
     return list(rows.order_by("id").values_list("id", flat=True)[:500])
 
 

@@ -21,7 +21,7 @@ KEPT_HEADERS = {"content-type", "user-agent", "signature", "authorization"}
 LONGEST_PATH: int = CrmEvent._meta.get_field("path").max_length or 0
 UNKNOWN = "unknown_account"
 
-refusals = Counter("callbridge_crm_event_refusals", "Requests to CRMs' addresses that were refused", ["crm", "reason"])
+refusals = Counter("callbridge_crm_event_refusals", "Requests of CRMs that were refused", ["crm", "reason"])
 _refusals = Refusals()
 
 

@@ -28,7 +28,8 @@ class Limit:
 def advance(arrival: float, limit: Limit, now: float) -> tuple[float, float]:
     """One request more: the new theoretical arrival time, and the seconds to wait first (0: go)."""
     interval = 1.0 / limit.rate
-    arrival = max(arrival, now)
+    # Further ahead than a used up bucket it was put by a clock that has been put back since.
+    arrival = min(max(arrival, now), now + interval * limit.burst)
     wait = arrival + interval - interval * limit.burst - now
     return (arrival, wait) if wait > 1e-9 else (arrival + interval, 0.0)
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, inbox, recordings, routing, tracking
+from . import commands, exchanges, inbox, recordings, routing, tracking
 from .models import Call, Recording
 from .schedule import every
 from .signals import calls_changed
@@ -63,6 +63,12 @@ def close_silent_calls() -> None:
     if inbox.close_silent_calls():
         while inbox.drain():
             pass
+
+
+@every(seconds=60)
+def mend_after_a_clock_step() -> None:
+    exchanges.limiter.mend_after_a_clock_step()
+    recordings.mend_after_a_clock_step()
 
 
 @every(seconds=60)

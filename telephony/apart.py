@@ -1,4 +1,4 @@
-"""Connections whose events cannot be folded, or only slowly: for a while they are folded apart, after everybody else."""
+"""Connections whose events cannot be folded, or only slowly: for a while they are folded apart, after all others."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def look_at(scope: Scope) -> None:
 
 
 def storable(text: bytes | str) -> str:
-    """Text that every database takes and that loses nothing: PostgreSQL has no NUL in texts, none has half a character."""
+    """Text that every database takes, with nothing lost: PostgreSQL has no NUL in texts, none has half a character."""
     whole = text.decode("latin-1") if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace").decode()
     return whole.replace("\x00", "%00")
 

@@ -17,7 +17,7 @@ from employees.models import Extension
 from . import directory, statements
 from .directory import Known, Short
 from .events import parse
-from .fold import CallState, FoldedCall, fold
+from .fold import LONGEST, CallState, FoldedCall, fold
 from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
 from .providers.base import Alias, Fact, Leg, LegState, Parsed, RecordingState
 
@@ -60,7 +60,7 @@ def take_in(told: Told) -> list[Call]:
         if not facts:
             continue
         folded[key] = fold(facts, dials.keys())
-        call = calls.get(key) or _new_call(key)
+        call = calls.get(key) or _new_call(key, told.events[key])
         calls[key] = call
         if _apply(call, folded[key], dials):
             changed.append(call)
@@ -123,9 +123,10 @@ def _dials(told: Told) -> dict[str, Command]:
     return {command.wire_id: command for command in rows}
 
 
-def _new_call(key: CallKey) -> Call:
+def _new_call(key: CallKey, events: list[InboxEvent]) -> Call:
     known = directory.by_id(key[0])
-    call = Call(connection_id=key[0], company_id=known.company_id, key=key[1])
+    received = min((event.received_at for event in events), default=timezone.now())
+    call = Call(connection_id=key[0], company_id=known.company_id, key=key[1], first_received_at=received)
     call.people, call.audio = [], []
     return call
 
@@ -170,7 +171,8 @@ def _shifted(moment: datetime | None, shift: timedelta) -> datetime | None:
 
 def _wait(folded: FoldedCall) -> int:
     until = folded.answered_at or folded.ended_at
-    return max(0, round((until - folded.started_at).total_seconds())) if until and folded.started_at else 0
+    waited = round((until - folded.started_at).total_seconds()) if until and folded.started_at else 0
+    return min(max(0, waited), LONGEST)
 
 
 def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 
 from employees import installation
 
-from . import directory
+from . import clocks, directory
 from .bodies import storable
 from .directory import Known
 from .models import Connection, InboxEvent
-from .providers.base import Closed, Leg, NotUnderstood, Parsed, Request
+from .providers.base import Closed, Fact, Leg, NotUnderstood, Parsed, Request
 
 log = structlog.get_logger(__name__)
 
-CLOSE_PATH = "_callbridge/close"
+OURS = "_callbridge/"
+"""What the paths of events begin with that we write ourselves: nobody may send us such a one."""
+CLOSE_PATH = f"{OURS}close"
 """The path of events that we write ourselves when a call's end never came."""
 
 
@@ -40,7 +44,17 @@ def parse(event: InboxEvent) -> list[Parsed]:
         return []
     event.state, event.error = InboxEvent.State.FOLDED, ""
     _recognise_clock(known, event, parsed)
-    return parsed
+    return [_made_possible(event, item) if isinstance(item, Fact) else item for item in parsed]
+
+
+def _made_possible(event: InboxEvent, fact: Fact) -> Fact:
+    if event.path.startswith(OURS):
+        return fact
+    shift = timedelta(seconds=directory.by_id(event.connection_id).clock_shift or 0)
+    made = clocks.made_possible(fact, event.received_at + shift)
+    if made != fact:
+        event.impossible_time = fact.at
+    return made
 
 
 def _recognise_clock(known: Known, event: InboxEvent, parsed: list[Parsed]) -> None:

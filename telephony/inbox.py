@@ -23,14 +23,16 @@ from .directory import Known
 from .events import CLOSE_PATH
 from .fold import CallState
 from .hot import Constant, hot_write, lock_drain
-from .models import Call, Command, InboxEvent
-from .providers.base import CommandResult, Fact, Request
+from .models import Call, Command, Decision, InboxEvent
+from .providers.base import NO_TIME, CommandResult, Fact, Request
 from .signals import calls_changed
 
 log = structlog.get_logger(__name__)
 
 BATCH = 256
 FEW = 8
+CLOCK = "clock"
+"""The kind of decisions about times that cannot be."""
 
 
 # --- Storing ----------------------------------------------------------------------------------------------------------
@@ -91,6 +93,7 @@ def _process(events: list[InboxEvent]) -> None:
     _note_results(results)
     changed = calls.take_in(told)
     statements.update(events, ["call", "state", "error"])
+    _note_impossible_times(events)
     if changed:
         calls_changed.send(sender=Call, calls=changed)
     for connection_id, seconds in told.seconds.items():
@@ -217,6 +220,21 @@ def _read(events: list[InboxEvent]) -> tuple[Told, list[tuple[int, CommandResult
                 told.facts[(event.connection_id, item.call)].append(item)
                 told.events[(event.connection_id, item.call)].append(event)
     return told, results
+
+
+def _note_impossible_times(events: list[InboxEvent]) -> None:
+    """Once for each call."""
+    said = {event.call_id: event.impossible_time for event in events if event.call_id and event.impossible_time}
+    if not said:
+        return
+    noted = Decision.objects.filter(call_id__in=said, kind=CLOCK).values_list("call_id", flat=True)
+    Decision.objects.bulk_create(
+        Decision(call_id=call_id, kind=CLOCK, code="no_time")
+        if moment == NO_TIME
+        else Decision(call_id=call_id, kind=CLOCK, code="impossible_time", details={"said": f"{moment:%Y-%m-%d %H:%M}"})
+        for call_id, moment in said.items()
+        if call_id not in noted
+    )
 
 
 def _note_results(results: list[tuple[int, CommandResult]]) -> None:

@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from outbound.errors import OutboundError, Rejected
 
+from .clocks import pull_back
 from .exchanges import http_for
 from .fold import CallState
-from .hot import hot_write, lock_drain
+from .hot import Constant, hot_write, lock_drain
 from .inbox import announce
 from .models import Recording
 
@@ -82,6 +83,14 @@ def request_again(recording: Recording) -> None:
 def forget_leases() -> None:
     """At the start of an installation of one process: nobody is fetching anything."""
     Recording.objects.exclude(lease_until=None).update(lease_until=None)
+
+
+def mend_after_a_clock_step() -> None:
+    """Our clock was put back: no recording waits for the time that it showed before."""
+    ready = Recording.objects.filter(state=Constant(Recording.State.READY))
+    with hot_write():
+        pull_back(ready, "lease_until", LEASE)
+        pull_back(ready, "due_at", timedelta(days=1))
 
 
 def _claim(recording_id: int) -> Recording | None:

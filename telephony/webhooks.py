@@ -1,7 +1,7 @@
 """The door for PBXs: prove the sender, store, answer.
 
 A thin ASGI app in front of Django's handler, in the same process: Django's middleware would cost more than all the
-work. It knows no vendor's rule. Strangers cost neither a look into the database nor their bodies.
+work. It knows no vendor's rule.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 from . import directory, inbox
 from .bodies import GONE, Body, Receive, Scope, look_at, storable
 from .directory import Address, Known
+from .events import OURS
 from .models import InboxEvent
 from .pipeline import Busy, Pipeline
 from .providers import registry
@@ -24,17 +25,20 @@ from .providers.base import Provider, Refused, Reply, Request
 from .refusals import Refusals
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
+SMALL = 64 * 1024
+"""Larger bodies are opened in a thread: that takes long, and others wait for this one."""
 KEPT_HEADERS = {"content-type", "user-agent", "x-forwarded-for", "signature", "authorization", "host"}
 LONGEST_PATH: int = InboxEvent._meta.get_field("path").max_length or 0
-NOBODY = "not_found"
+NOBODY, TOO_OFTEN = "not_found", "refused_too_often"
 COME_AGAIN = {429, 503}
 
 answers = Counter("callbridge_webhook_answers", "Answers to PBXs", ["provider", "status"])
-refusals = Counter("callbridge_webhook_refusals", "Requests to PBXs' addresses that were refused", ["provider", "reason"])
+refusals = Counter("callbridge_webhook_refusals", "Requests of PBXs that were refused", ["provider", "reason"])
 seconds = Histogram("callbridge_webhook_seconds", "Time to answer a PBX, commit included", ["provider"])
 
 
@@ -63,6 +67,8 @@ def _address(provider: Provider, token: str | None, request: Request) -> Address
 def _proven(claimants: tuple[Known, ...], request: Request) -> Known:
     """The first of those behind an address whose secret the request proves."""
     refusal = Refused(404, NOBODY)
+    if request.path.startswith(OURS):
+        raise refusal
     for known in claimants:
         try:
             known.provider.authenticate(request, known.secrets)
@@ -94,7 +100,7 @@ class WebhookDoor:
         self._pages = pages
         self._pipeline = pipeline
         self._refusals = Refusals()
-        # Look-ups of addresses that are not remembered.
+        # What takes long: addresses that are not remembered, large bodies.
         self._lookups = ThreadPoolExecutor(2, thread_name_prefix="webhook-lookup")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,15 +134,14 @@ class WebhookDoor:
             _look_at(scope, rest)
             request = _request(scope, rest, await body.read(), remote)
             if not address:
-                address = _address(provider, None, request)
+                address = await self._address(provider, request)
                 self._let_in(remote, address)
             known = await self._prove(address, request)
             self._refusals.forgive((remote, address))
             await asyncio.wrap_future(self._pipeline.submit(inbox.event_of(known, request)))
             return provider.reply(request)
         except Refused as refusal:
-            who = (remote, None if refusal.code == NOBODY else address)
-            return self._refuse(provider, who, refusal)
+            return self._refuse(provider, remote, address, refusal)
         except Busy:
             return _reply(503, "busy_try_again")
         except Exception:
@@ -145,25 +150,36 @@ class WebhookDoor:
 
     def _let_in(self, remote: str, address: Address) -> None:
         """Before anything costs something."""
-        if directory.is_stranger(address):
-            raise Refused(404, NOBODY)
-        if self._refusals.too_often((remote, address)):
-            raise Refused(429, "refused_too_often")
+        if self._refusals.too_often((remote, None if directory.is_stranger(address) else address)):
+            raise Refused(429, TOO_OFTEN)
+
+    async def _address(self, provider: Provider, request: Request) -> Address:
+        """Whom a request to a shared path names."""
+        if len(request.body) <= SMALL:
+            return _address(provider, None, request)
+        if self._refusals.too_often((request.remote, None)):
+            raise Refused(429, TOO_OFTEN)
+        return await self._in_thread(_address, provider, None, request)
 
     async def _prove(self, address: Address, request: Request) -> Known:
         claimants = directory.peek(address)
         if claimants is None:
-            loop = asyncio.get_running_loop()
-            claimants = await loop.run_in_executor(self._lookups, directory.find, address)
-        return _proven(claimants, request)
+            claimants = await self._in_thread(directory.find, address)
+        if len(request.body) <= SMALL:
+            return _proven(claimants, request)
+        return await self._in_thread(_proven, claimants, request)
 
-    def _refuse(self, provider: Provider, who: tuple[str, Address | None], refusal: Refused) -> Reply:
-        """A proven sender is never among those who are refused too often, whoever else sends from where he sends: who
-        is known counts by himself and his address, strangers by where they come from."""
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._lookups, work, *arguments)
+
+    def _refuse(self, provider: Provider, remote: str, address: Address | None, refusal: Refused) -> Reply:
+        """Strangers count by where they come from; who is known counts by himself as well, because a vendor sends the
+        events of all its customers from few places."""
         refusals.labels(provider.slug, refusal.code).inc()
-        if self._refusals.too_often(who):
-            return _reply(429, "refused_too_often")
-        self._refusals.note(who, provider=provider.slug, reason=refusal.code, remote=who[0])
+        who = (remote, None if refusal.code == NOBODY else address)
+        if refusal.code == TOO_OFTEN or self._refusals.too_often(who):
+            return _reply(429, TOO_OFTEN)
+        self._refusals.note(who, provider=provider.slug, reason=refusal.code, remote=remote)
         return refusal.reply
 
 

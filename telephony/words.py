@@ -21,10 +21,22 @@ TRACKING: dict[str, Any] = {
     "nobody_bound": gettext_lazy("Nobody was shown the number %(number)s at that moment."),
     "recognised": gettext_lazy("The visitor was recognised: %(utm_source)s %(utm_medium)s %(utm_campaign)s %(page)s"),
 }
-DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING}
+CLOCK: dict[str, Any] = {
+    "impossible_time": gettext_lazy(
+        "The PBX's clock is wrong: it dated an event %(said)s UTC. The time at which the event came was taken instead."
+    ),
+    "no_time": gettext_lazy(
+        "The PBX sent an event without a time that can be. The time at which the event came was taken instead."
+    ),
+}
+DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING, **CLOCK}
 """Codes of `Decision` that telephony writes itself; the rooms above add those of their opinions."""
 
-KINDS: dict[str, Any] = {"routing": gettext_lazy("Forwarding"), "tracking": gettext_lazy("Call tracking")}
+KINDS: dict[str, Any] = {
+    "routing": gettext_lazy("Forwarding"),
+    "tracking": gettext_lazy("Call tracking"),
+    "clock": gettext_lazy("Clock"),
+}
 
 COMMANDS: dict[str, Any] = {
     "dial": gettext_lazy("Dialling"),
