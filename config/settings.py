@@ -49,8 +49,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "encrypted_model_fields",
+    "config.apps.ConfigConfig",  # its `rundramatiq` goes before the library's
     "django_dramatiq",
-    "config.apps.ConfigConfig",
     "employees.apps.EmployeesConfig",
     "clients.apps.ClientsConfig",
     "telephony.apps.TelephonyConfig",

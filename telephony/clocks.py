@@ -9,14 +9,14 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from outbound.limits import CLOCKS_DIFFER
+
 from .fold import LONGEST
 from .providers.base import NO_TIME, Fact, Summary
 
 AHEAD = timedelta(minutes=15)
 BEHIND = timedelta(days=31)
 """An event cannot be further away from its receipt: PBXs tell what happens now, and repeat it for days at most."""
-TOLERANCE = timedelta(minutes=1)
-"""By how much the clocks of our machines may differ."""
 
 
 def made_possible(fact: Fact, clock: datetime) -> Fact:
@@ -49,4 +49,4 @@ def _before(moment: datetime | None, end: datetime, at: datetime) -> datetime | 
 def pull_back(rows: QuerySet[Any], name: str, most: timedelta) -> None:
     """What lies further ahead than it is ever put off was written before our clock was put back: it is due now."""
     now = timezone.now()
-    rows.filter(**{f"{name}__gt": now + most + TOLERANCE}).update(**{name: now})
+    rows.filter(**{f"{name}__gt": now + most + timedelta(seconds=CLOCKS_DIFFER)}).update(**{name: now})

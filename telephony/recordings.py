@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(minutes=5)
 MAX_ATTEMPTS = 60
 ANNOUNCED_PATIENCE = timedelta(minutes=15)
+_under_way: set[int] = set()
 _signer = signing.Signer(salt="callbridge.recording")
 
 
@@ -34,6 +35,20 @@ def fetch(recording_id: int) -> bool:
     recording = _claim(recording_id)
     if recording is None:
         return False
+    _under_way.add(recording.pk)
+    try:
+        return _fetch(recording)
+    finally:
+        _under_way.discard(recording.pk)
+
+
+def hand_back() -> None:
+    """The process must end: whoever comes next need not wait for what it was fetching."""
+    with hot_write():
+        Recording.objects.filter(pk__in=list(_under_way), state=Recording.State.READY).update(lease_until=None)
+
+
+def _fetch(recording: Recording) -> bool:
     connection = recording.call.connection
     http = http_for(connection, purpose="recording", call_id=recording.call_id, deadline=120)
     try:

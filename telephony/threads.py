@@ -35,7 +35,7 @@ class Loop(threading.Thread):
     def poke(self) -> None:
         self._poked.set()
 
-    def stop(self, patience: float = 8.0) -> None:
+    def stop(self, patience: float = 2.0) -> None:
         """End after what is under way, and wait for that."""
         self._ending.set()
         self._poked.set()

@@ -176,7 +176,7 @@ class WebhookDoor:
         """Strangers count by where they come from; who is known counts by himself as well, because a vendor sends the
         events of all its customers from few places."""
         refusals.labels(provider.slug, refusal.code).inc()
-        who = (remote, None if refusal.code == NOBODY else address)
+        who = (remote, address if address and directory.peek(address) else None)
         if refusal.code == TOO_OFTEN or self._refusals.too_often(who):
             return _reply(429, TOO_OFTEN)
         self._refusals.note(who, provider=provider.slug, reason=refusal.code, remote=remote)

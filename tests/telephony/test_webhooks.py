@@ -384,6 +384,14 @@ def test_strangers_soon_cost_neither_their_bodies_nor_a_look_into_the_database(
     assert len(client.door._refusals) == 1
 
 
+@pytest.mark.usefixtures("clock")
+def test_guessing_counts_whatever_else_is_wrong(client: Client, connection: Connection):
+    tokens = [f"nobody{number}" for number in range(100)]
+    statuses = {client.post(path_of(connection, token=token), b"", method="GET").status for token in tokens}
+    assert statuses == {405, 429}
+    assert len(client.door._refusals) == 1
+
+
 def test_a_new_address_is_no_stranger(client: Client, connection: Connection):
     assert client.post(path_of(connection, token="nobody"), body_of(connection)).status == 404
     newcomer = ConnectionFactory.create()

@@ -64,7 +64,8 @@ def _timestamp(value: Any) -> datetime:
 
 
 def _maybe_timestamp(value: Any) -> datetime | None:
-    return None if value in (None, "") or _maybe_integer(value) == 0 else _timestamp(value)
+    seconds = _maybe_integer(value)
+    return None if value in (None, "") or (seconds is not None and seconds <= 0) else _timestamp(value)
 
 
 def _maybe_moment(value: Any) -> datetime | None:
