@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
+import time
 from collections import defaultdict, deque
+from types import FrameType
 from typing import Any
 
 import redis
@@ -15,6 +19,9 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import ConnectionClosed
 
 FULL_SECONDS = 0.02
+SHUTDOWN_MS = 1_000
+"""How long Dramatiq waits when a worker ends. What takes longer is waited for by `Ledger`, who knows how to go on."""
+PATIENCE = 4.0
 
 
 class MemoryBroker(StubBroker):
@@ -69,17 +76,41 @@ class PromptConsumer(_RedisConsumer):
 
 
 class Ledger(Middleware):
-    """The thread that does the bookkeeping of CRM work runs where workers run."""
+    """The thread that does the bookkeeping of CRM work runs where workers run. When they end they begin nothing more,
+    and hand back what did not come to its end in time."""
+
+    def after_process_boot(self, broker: Broker) -> None:
+        """A supervisor tells a whole group of processes to end, and the first of them tells the others once more: that
+        is no reason to hurry."""
+        handler, times = signal.getsignal(signal.SIGTERM), itertools.count()
+
+        def once(number: int, frame: FrameType | None) -> None:
+            if next(times) == 0:
+                handler(number, frame)  # type: ignore[operator,misc]
+
+        signal.signal(signal.SIGTERM, once)
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        from integrations.sync import ledger
+        from integrations import sync
 
-        ledger.start()
+        sync.ending.clear()
+        sync.ledger.start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        from integrations import sync
+
+        sync.ending.set()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        from integrations.sync import ledger
+        from integrations import sync
+        from telephony import recordings
 
-        ledger.stop()
+        end = time.monotonic() + PATIENCE
+        for thread in worker.workers:
+            thread.join(max(0.0, end - time.monotonic()))
+        sync.hand_back()
+        sync.ledger.stop()
+        recordings.hand_back()
 
 
 class DatabaseConnections(Middleware):

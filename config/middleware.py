@@ -24,7 +24,8 @@ class RequestLog:
         started = time.monotonic()
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
-        if not request.path.startswith(QUIET):
+        # Who is refused too often is logged once, at the door.
+        if not request.path.startswith(QUIET) and response.status_code != 429:
             milliseconds = round((time.monotonic() - started) * 1000)
             # The route, not the path: paths of webhooks and recordings hold secrets.
             route = f"/{request.resolver_match.route}" if request.resolver_match else "(none)"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import threading
 from typing import Any
 
 import dramatiq
@@ -18,7 +20,19 @@ from telephony import history, recordings, schedule
 from telephony.pipeline import pipeline
 from telephony.threads import Loop
 
+from .broker import SHUTDOWN_MS
+from .protocol import BoundedProtocol
+
 log = structlog.get_logger(__name__)
+
+
+WORST_SECONDS = 7.0
+"""After the last request was answered."""
+
+
+def _give_up() -> None:
+    log.error("could not end in time")
+    os._exit(1)
 
 
 class Server:
@@ -34,9 +48,11 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; what is under way is finished or lies in the database."""
         installation.check_encryption()
-        # uvicorn raises the signal that ended it once more; the default handler would end us before `_stop`.
+        server = uvicorn.Server(self._config())
+        # A signal may come before uvicorn listens to them, and it raises the one that ended it once more: the default
+        # handler would end us before `_stop`.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, server.handle_exit)
         if self.embedded:
             claims.forget_leases()
             recordings.forget_leases()
@@ -49,31 +65,34 @@ class Server:
             self._schedule.start()
         log.info("serving", url=settings.PUBLIC_URL, address=self.sock.getsockname(), embedded=self.embedded)
         try:
-            uvicorn.Server(self._config()).run(sockets=[self.sock])
+            server.run(sockets=[self.sock])
         finally:
             self._stop()
 
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
             "loop": "auto",
-            "http": "httptools",
+            "http": BoundedProtocol,
             "ws": "none",
             "lifespan": "off",
             "access_log": False,
             "log_config": None,
             "server_header": False,
-            "timeout_graceful_shutdown": 5,
+            "timeout_graceful_shutdown": 2,
             "timeout_keep_alive": 30,
             "backlog": 2048,
             "limit_concurrency": 4000,
-            "h11_max_incomplete_event_size": 64 * 1024,
-            "forwarded_allow_ips": "127.0.0.1",
+            "forwarded_allow_ips": settings.TRUSTED_PROXIES,
         }
         return uvicorn.Config("config.asgi:application", **options)
 
     def _stop(self) -> None:
+        """What was answered is on disk: nothing is worth waiting long for."""
+        watchdog = threading.Timer(WORST_SECONDS, _give_up)
+        watchdog.daemon = True
+        watchdog.start()
         if self._workers:
-            self._schedule.stop()
-            self._workers.stop(timeout=5_000)
-        self._door.stop()
+            self._schedule.stop(patience=1.0)
+            self._workers.stop(timeout=SHUTDOWN_MS)
+        self._door.stop(patience=1.0)
         pipeline.stop()

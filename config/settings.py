@@ -49,8 +49,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "encrypted_model_fields",
+    "config.apps.ConfigConfig",  # its `rundramatiq` goes before the library's
     "django_dramatiq",
-    "config.apps.ConfigConfig",
     "employees.apps.EmployeesConfig",
     "clients.apps.ClientsConfig",
     "telephony.apps.TelephonyConfig",
@@ -204,7 +204,10 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+# The largest body of any request: events of PBXs and CRMs, forms of pages. The entrance keeps to it before Django.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Proxies whose X-Forwarded-For names the client: addresses and networks.
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=["127.0.0.1"])
 
 # --- Watching it ------------------------------------------------------------------------------------------------------
 

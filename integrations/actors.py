@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
-from . import claims, crm_events, keeping, sync
+from . import claims, clocks, crm_events, keeping, sync
 from .models import CallSync
 
 
@@ -57,6 +57,11 @@ def sweep_sync() -> None:
     """Find work that a broker lost, or whose time has come."""
     for credential_id in claims.accounts_with_work():
         sync_calls.send(credential_id)
+
+
+@every(seconds=60)
+def mend_after_a_clock_step() -> None:
+    clocks.mend()
 
 
 @every(seconds=5)

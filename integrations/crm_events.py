@@ -41,8 +41,8 @@ HASTY = 2
 def waiting() -> list[int]:
     """New events whose time has come."""
     now = timezone.now()
-    ripe = Q(not_before__lte=now) | Q(not_before=None, received_at__lt=now - LOST)
-    rows = CrmEvent.objects.filter(ripe, state=State.NEW)
+    lost = Q(received_at__lt=now - LOST) | Q(received_at__gt=now)  # or our clock was put back
+    rows = CrmEvent.objects.filter(Q(not_before__lte=now) | Q(not_before=None) & lost, state=State.NEW)
     return list(rows.order_by("id").values_list("id", flat=True)[:500])
 
 

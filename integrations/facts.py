@@ -17,7 +17,7 @@ from . import directory
 from .directory import Wanting
 
 LIVE = timedelta(minutes=15)
-"""A call that began longer ago and still rings is written, but nothing pops up any more."""
+"""A call that began longer ago, by our clock or the PBX's, and still rings is written, but nothing pops up any more."""
 
 
 def facts_of(
@@ -48,7 +48,7 @@ def facts_of(
         crm_call=mine.get("crm_call", ""),
         crm_user=mine.get("crm_user", ""),
         crm_entity=mine.get("crm_entity", ""),
-        live=not finished and not late and timezone.now() - call.first_received_at < LIVE,
+        live=not finished and not late and timezone.now() - min(call.first_received_at, call.started_at) < LIVE,
         gathering=bool(call.waiting_leg),
         backfilled=call.source != Source.LIVE,
     )

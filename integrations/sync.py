@@ -11,6 +11,7 @@ one time is one commit.
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from copy import copy
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from prometheus_client import Counter, Histogram
 
 from crm_adapters.base import Job, NotMade, Result, Step, Work
 from employees import installation
-from outbound.errors import CredentialsRefused, OutboundError, Rejected
+from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
 from outbound.http import Http
 from outbound.limits import Limit, Limiter
 from telephony import exchanges, statements
@@ -69,13 +70,32 @@ class Done:
     last: bool = False
 
 
+ending = threading.Event()
+"""Set while the workers of this process come to their end: they claim nothing more."""
+_under_way: dict[uuid.UUID, Claim] = {}
+
+
 def work_off(credential_id: int, rounds: int = 50) -> float | None:
     """Work off what is due in an account; returns the seconds after which to come again, if known."""
-    answer = ledger(credential_id)
+    answer = Idle(0.0) if ending.is_set() else ledger(credential_id)
     while isinstance(answer, Claim):
         rounds -= 1
-        answer = ledger(Done(answer, _perform(answer), last=not rounds))
+        _under_way[answer.lease] = answer
+        try:
+            results = _perform(answer)
+        finally:
+            del _under_way[answer.lease]
+        answer = ledger(Done(answer, results, last=not rounds or ending.is_set()))
     return answer.wait
+
+
+def hand_back() -> None:
+    """The process must end, and some requests have not: their fate is unknown. Their accounts go on without them."""
+    for claim in list(_under_way.values()):
+        words = "the worker ended before the answer came"
+        claim.failure = Temporary(words)
+        lost = Temporary(words, code="worker_ended", fate_unknown=True, retry_after=DEADLINE / 3)
+        ledger(Done(claim, [lost] * len(claim.works), last=True))
 
 
 def _book(asked: list[int | Done]) -> list[Claim | Idle]:

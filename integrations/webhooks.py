@@ -2,64 +2,97 @@
 
 from __future__ import annotations
 
-import structlog
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
+from prometheus_client import Counter
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Refused, Request
+from telephony.bodies import storable
 from telephony.hot import after_commit, hot_write
 from telephony.models import digest
+from telephony.refusals import Refusals
 
 from .actors import handle_crm_event
 from .models import Credential, CrmEvent
 
-log = structlog.get_logger(__name__)
-
 KEPT_HEADERS = {"content-type", "user-agent", "signature", "authorization"}
+LONGEST_PATH: int = CrmEvent._meta.get_field("path").max_length or 0
+UNKNOWN = "unknown_account"
+
+refusals = Counter("callbridge_crm_event_refusals", "Requests of CRMs that were refused", ["crm", "reason"])
+_refusals = Refusals()
 
 
 @csrf_exempt
 def receive(request: HttpRequest, crm: str, path: str = "") -> HttpResponse:
-    """`/hooks/<crm>/<token>/…` of one credential, or `/hooks/<crm>/…` for all customers of an application."""
+    """`/hooks/<crm>/<token>/…` of one credential, or `/hooks/<crm>/…` for all customers of an application.
+
+    The entrance has bounded the body already (`telephony.bodies`).
+    """
     adapter = registry.all_adapters().get(crm)
     if adapter is None:
         return JsonResponse({"error": "not_found"}, status=404)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
     try:
-        event = admit(adapter, request.method or "GET", path, request)
+        event = admit(adapter, path, request)
     except Refused as refusal:
-        log.info("CRM event refused", crm=crm, reason=refusal.code)
+        refusals.labels(crm, refusal.code).inc()
         return JsonResponse({"error": refusal.code}, status=refusal.status)
     after_commit(handle_crm_event.send, event.pk)
     return HttpResponse(status=200)
 
 
-def admit(adapter: Adapter, method: str, path: str, request: HttpRequest) -> CrmEvent:
+def admit(adapter: Adapter, path: str, request: HttpRequest) -> CrmEvent:
     """Prove the sender and store the event; raises `Refused`."""
-    token, _, rest = path.partition("/")
-    headers = {key.lower(): value for key, value in request.headers.items() if key.lower() in KEPT_HEADERS}
-    query = request.META.get("QUERY_STRING", "")
-    credential = Credential.objects.filter(crm=adapter.slug, webhook_digest=digest("crm-webhook", token)).first()
-    if credential is None:
-        rest = path
-        wire = Request(method, rest, request.body, query, headers)
-        credential = _by_account(adapter, wire)
-    wire = Request(method, rest, request.body, query, headers)
-    adapter.authenticate(wire, credential.values)
+    remote = request.META.get("REMOTE_ADDR", "")
+    who = (remote, "")
+    try:
+        wire, credentials, whose = _addressed(adapter, path, request)
+        # Who is known counts by himself and his address, strangers by where they come from.
+        who = (remote, whose if credentials else "")
+        if _refusals.too_often(who):
+            raise Refused(429, "refused_too_often")
+        credential = _proven(credentials, wire)
+    except Refused as refusal:
+        if _refusals.too_often(who):
+            raise Refused(429, "refused_too_often") from None
+        _refusals.note(who, crm=adapter.slug, reason=refusal.code, remote=remote)
+        raise
+    _refusals.forgive(who)
     with hot_write():
         return CrmEvent.objects.create(
-            credential=credential, path=rest[:200], query=query, headers=headers, body=request.body
+            credential=credential, path=wire.path, query=wire.query, headers=wire.headers, body=wire.body
         )
 
 
-def _by_account(adapter: Adapter, wire: Request) -> Credential:
-    """The credential that a request to the common address proves itself for."""
+def _addressed(adapter: Adapter, path: str, request: HttpRequest) -> tuple[Request, list[Credential], str]:
+    """The request as the adapter reads it, whose it may be, and what it calls them: a token, or an account."""
+    token, _, rest = path.partition("/")
+    credentials = list(Credential.objects.filter(crm=adapter.slug, webhook_digest=digest("crm-webhook", token)))
+    if credentials:
+        return _wire(request, rest), credentials, token
+    wire = _wire(request, path)
     account = adapter.identify(wire)
     rows = Credential.objects.filter(crm=adapter.slug, account_digest=digest(f"account.{adapter.slug}", account))
-    refusal = Refused(403, "unknown_account")
-    for credential in rows:
+    return wire, list(rows), account
+
+
+def _wire(request: HttpRequest, path: str) -> Request:
+    if len(path) > LONGEST_PATH or not path.isprintable():
+        raise Refused(400, "bad_path")
+    kept = ((name.lower(), value) for name, value in request.headers.items())
+    headers = {name: storable(value) for name, value in kept if name in KEPT_HEADERS}
+    return Request("POST", path, request.body, storable(request.META.get("QUERY_STRING", "")), headers)
+
+
+def _proven(credentials: list[Credential], wire: Request) -> Credential:
+    """The first of the credentials that the request proves itself for."""
+    refusal = Refused(403, UNKNOWN)
+    for credential in credentials:
         try:
-            adapter.authenticate(wire, credential.values)
+            credential.adapter.authenticate(wire, credential.values)
         except Refused as error:
             refusal = error
         else:

@@ -14,6 +14,9 @@ from django.utils.translation import gettext_noop as _
 
 from .errors import RateLimited
 
+CLOCKS_DIFFER = 60.0
+"""Seconds by which the clocks of our machines may differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -30,6 +33,8 @@ class Limit:
 def advance(arrival: float, limit: Limit, now: float) -> tuple[float, float]:
     """One request more: the new theoretical arrival time, and the seconds to wait first (0: go)."""
     interval = 1.0 / limit.rate
+    if arrival > now + interval * limit.burst + CLOCKS_DIFFER:
+        arrival = now  # further ahead than a used up bucket: it was put there by a clock that has been put back since
     arrival = max(arrival, now)
     wait = arrival + interval - interval * limit.burst - now
     return (arrival, wait) if wait > 1e-9 else (arrival + interval, 0.0)

@@ -10,7 +10,7 @@ import dramatiq
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, files, history, inbox, keeping, recordings, routing, tracking, watchdog
+from . import commands, exchanges, files, history, keeping, recordings, routing, tracking, watchdog
 from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
@@ -81,9 +81,14 @@ def delete_what_is_old() -> None:
 
 @every(seconds=15)
 def close_silent_calls() -> None:
-    if watchdog.close_silent_calls():
-        while inbox.drain():
-            pass
+    watchdog.close_silent_calls()
+
+
+@every(seconds=60)
+def mend_after_a_clock_step() -> None:
+    exchanges.limiter.mend_after_a_clock_step()
+    recordings.mend_after_a_clock_step()
+    history.mend_after_a_clock_step()
 
 
 @every(seconds=5)

@@ -149,7 +149,7 @@ def fill(run: HistoryRun, compared: Sequence[Compared]) -> bool:
 
 def drain() -> None:
     """Fold what waits now."""
-    while inbox.drain() == inbox.BATCH:
+    while inbox.drain():
         pass
 
 

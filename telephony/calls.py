@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,21 +17,30 @@ from employees.models import Extension
 from . import directory, statements
 from .directory import Known, Short
 from .events import parse
-from .fold import CallState, FoldedCall, fold
+from .fold import LONGEST, CallState, FoldedCall, fold
 from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
-from .providers.base import Alias, Fact, Leg, LegState, RecordingState
+from .providers.base import Alias, Fact, Leg, LegState, Parsed, RecordingState
 
 CallKey = tuple[int, str]
 """A connection's id and the vendor's id of the call."""
+MOST_EVENTS = 5_000
 UNKNOWN = Short(Extension.Handling.UNKNOWN)
 
 
 @dataclass(slots=True)
 class Told:
-    """What some events say, by call. `events` get their call's id when it is known."""
+    """What some events say, by call. `events` get their call's id when it is known. `seconds` is how long reading them
+    took, by connection."""
 
     facts: dict[CallKey, list[Fact]] = field(default_factory=lambda: defaultdict(list))
     events: dict[CallKey, list[InboxEvent]] = field(default_factory=lambda: defaultdict(list))
+    seconds: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+
+    def read(self, event: InboxEvent) -> list[Parsed]:
+        began = time.perf_counter()
+        parsed = parse(event)
+        self.seconds[event.connection_id] += time.perf_counter() - began
+        return parsed
 
 
 def take_in(told: Told) -> list[Call]:
@@ -50,7 +60,7 @@ def take_in(told: Told) -> list[Call]:
         if not facts or _sealed(calls, key):
             continue
         folded[key] = fold(facts, dials.keys())
-        call = calls.get(key) or _new_call(key)
+        call = calls.get(key) or _new_call(key, told.events[key])
         calls[key] = call
         if _apply(call, folded[key], dials):
             changed.append(call)
@@ -99,9 +109,13 @@ def _load_earlier_facts(told: Told, calls: dict[CallKey, Call]) -> None:
     ids = {call.pk: key for key, call in calls.items() if not _sealed(calls, key)}
     if not ids:
         return
+    count: Counter[CallKey] = Counter()
     for event in statements.select(InboxEvent, {"call_id": ids}, also=f"state = {InboxEvent.State.FOLDED:d}"):
         key = ids[event.call_id]  # type: ignore[index]
-        told.facts[key] += [fact for fact in parse(event) if isinstance(fact, Fact)]
+        count[key] += 1
+        if count[key] > MOST_EVENTS:  # each fold reads all of them anew
+            raise ValueError(f"the call {key[1]} has more than {MOST_EVENTS} events")
+        told.facts[key] += [fact for fact in told.read(event) if isinstance(fact, Fact)]
 
 
 def _dials(told: Told) -> dict[str, Command]:
@@ -114,9 +128,10 @@ def _dials(told: Told) -> dict[str, Command]:
     return {command.wire_id: command for command in rows}
 
 
-def _new_call(key: CallKey) -> Call:
+def _new_call(key: CallKey, events: list[InboxEvent]) -> Call:
     known = directory.by_id(key[0])
-    call = Call(connection_id=key[0], company_id=known.company_id, key=key[1])
+    received = min((event.received_at for event in events), default=timezone.now())
+    call = Call(connection_id=key[0], company_id=known.company_id, key=key[1], first_received_at=received)
     call.people, call.audio = [], []
     return call
 
@@ -162,7 +177,8 @@ def _shifted(moment: datetime | None, shift: timedelta) -> datetime | None:
 
 def _wait(folded: FoldedCall) -> int:
     until = folded.answered_at or folded.ended_at
-    return max(0, round((until - folded.started_at).total_seconds())) if until and folded.started_at else 0
+    waited = round((until - folded.started_at).total_seconds()) if until and folded.started_at else 0
+    return min(max(0, waited), LONGEST)
 
 
 def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:

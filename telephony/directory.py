@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from django.db.models import Q
@@ -14,7 +13,20 @@ from employees import installation
 from employees.models import Extension
 
 from .models import Connection, WebhookAddress, digest
-from .providers.base import Provider, Refused, Request
+from .providers.base import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Whom a request is for: a connection by the token of its own address, or an account on a shared path."""
+
+    provider: str
+    token: str = ""
+    account: str = ""
+
+    @property
+    def digest(self) -> str:
+        return digest(f"account.{self.provider}", self.account) if self.account else digest("webhook", self.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +54,17 @@ class Short:
 @dataclass(slots=True)
 class _Memory:
     version: int = -1
+    looked_at: float = 0.0
     by_id: dict[int, Known] = field(default_factory=dict)
-    by_token: dict[tuple[str, str], Known] = field(default_factory=dict)
-    strangers: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
+    by_address: dict[Address, tuple[Known, ...]] = field(default_factory=dict)
+    inhabited: frozenset[str] | None = None
     extensions: dict[int, dict[str, Short]] = field(default_factory=dict)
 
 
 _memory = _Memory()
 _lock = threading.Lock()
-STRANGER_SECONDS = 5
-MAX_STRANGERS = 10_000
+STRANGER_SECONDS = 1.0
+"""How long nobody asks again whether an address has come to be."""
 
 
 def refresh() -> None:
@@ -60,6 +73,7 @@ def refresh() -> None:
     if installation.refresh() != _memory.version:
         with _lock:
             _memory = _Memory(version=installation.seen)
+    _memory.looked_at = time.monotonic()
 
 
 def forget() -> None:
@@ -69,53 +83,58 @@ def forget() -> None:
         _memory = _Memory()
 
 
-def peek(provider: str, token: str) -> Known | None:
-    """The connection behind an address, if it is remembered: no database."""
-    return _memory.by_token.get((provider, token))
+def peek(address: Address) -> tuple[Known, ...] | None:
+    """The connections behind an address, if they are remembered: no database."""
+    return _memory.by_address.get(address)
 
 
-def is_stranger(provider: str, token: str) -> bool:
-    """Whether this address was just looked for in vain: no database."""
-    return _memory.strangers.get((provider, token), 0) > time.monotonic()
+def is_stranger(address: Address) -> bool:
+    """Whether, as far as was looked a moment ago, nobody has this address: no database, and nothing to remember of
+    those who guess."""
+    memory = _memory
+    if memory.inhabited is None or time.monotonic() - memory.looked_at > STRANGER_SECONDS:
+        return False
+    return address.digest not in memory.inhabited
 
 
-def find(provider: str, token: str) -> Known | None:
-    """The connection behind an address."""
+def find(address: Address) -> tuple[Known, ...]:
+    """The connections behind an address. Several may claim one account."""
     refresh()
     memory = _memory
-    now = timezone.now()
-    address = (
-        WebhookAddress.objects.filter(digest=digest("webhook", token), connection__provider=provider)
-        .filter(Q(retires_at=None) | Q(retires_at__gt=now))
-        .select_related("connection__company")
-        .first()
-    )
-    if address is None:
-        memory.strangers[(provider, token)] = time.monotonic() + STRANGER_SECONDS
-        while len(memory.strangers) > MAX_STRANGERS:
-            memory.strangers.popitem(last=False)
-        return None
-    known = memory.by_id.setdefault(address.connection_id, _known(address.connection))
-    if address.retires_at is None:  # a retiring address is looked up each time, so that it ends when it should
-        memory.by_token[(provider, token)] = known
+    if memory.inhabited is None:
+        memory.inhabited = _inhabited()
+    if is_stranger(address):
+        return ()
+    return _of_account(address, memory) if address.account else _of_token(address, memory)
+
+
+def _of_account(address: Address, memory: _Memory) -> tuple[Known, ...]:
+    rows = Connection.objects.filter(provider=address.provider, account_digest=address.digest).order_by("id")
+    known = tuple(memory.by_id.setdefault(row.id, _known(row)) for row in rows.select_related("company"))
+    if known:
+        memory.by_address[address] = known
     return known
 
 
-def find_by_account(provider: Provider, request: Request) -> Known | None:
-    """The connection that a request to a shared path names and proves. Several may claim one account."""
-    refresh()
-    account = provider.identify(request)
-    rows = Connection.objects.filter(
-        provider=provider.slug, account_digest=digest(f"account.{provider.slug}", account)
-    ).select_related("company")
-    for connection in rows:
-        known = _memory.by_id.setdefault(connection.id, _known(connection))
-        try:
-            provider.authenticate(request, known.secrets)
-        except Refused:
-            continue
-        return known
-    return None
+def _of_token(address: Address, memory: _Memory) -> tuple[Known, ...]:
+    row = (
+        WebhookAddress.objects.filter(digest=address.digest, connection__provider=address.provider)
+        .filter(Q(retires_at=None) | Q(retires_at__gt=timezone.now()))
+        .select_related("connection__company")
+        .first()
+    )
+    if row is None:
+        return ()
+    known = (memory.by_id.setdefault(row.connection_id, _known(row.connection)),)
+    if row.retires_at is None:  # a retiring address is looked up each time, so that it ends when it should
+        memory.by_address[address] = known
+    return known
+
+
+def _inhabited() -> frozenset[str]:
+    """Digests of all addresses and accounts."""
+    accounts = Connection.objects.exclude(account_digest="").values_list("account_digest", flat=True)
+    return frozenset([*WebhookAddress.objects.values_list("digest", flat=True), *accounts])
 
 
 def by_id(connection_id: int) -> Known:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from pydantic import BaseModel
 
 from employees import installation
 
-from . import directory
+from . import clocks, directory
+from .bodies import storable
 from .directory import Known
 from .models import Connection, InboxEvent
 from .providers.base import (
@@ -81,15 +82,25 @@ def parse(event: InboxEvent) -> list[Parsed]:
         known = directory.by_id(event.connection_id)
         parsed = _ours(event) or known.provider.parse(request_of(event))
     except NotUnderstood as error:
-        event.state, event.error = InboxEvent.State.FAILED, str(error)
+        event.state, event.error = InboxEvent.State.FAILED, storable(str(error))
         return []
     except Exception as error:
         log.exception("event not understood", inbox_event=event.id)
-        event.state, event.error = InboxEvent.State.FAILED, f"{type(error).__name__}: {error}"
+        event.state, event.error = InboxEvent.State.FAILED, storable(f"{type(error).__name__}: {error}")
         return []
     event.state, event.error = InboxEvent.State.FOLDED, ""
     _recognise_clock(known, event, parsed)
-    return parsed
+    return [_made_possible(event, item) if isinstance(item, Fact) else item for item in parsed]
+
+
+def _made_possible(event: InboxEvent, fact: Fact) -> Fact:
+    if event.path.startswith(OURS):
+        return fact
+    shift = timedelta(seconds=directory.by_id(event.connection_id).clock_shift or 0)
+    made = clocks.made_possible(fact, event.received_at + shift)
+    if made != fact:
+        event.impossible_time = fact.at
+    return made
 
 
 def _ours(event: InboxEvent) -> list[Parsed]:

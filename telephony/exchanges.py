@@ -16,6 +16,9 @@ from . import statements
 from .hot import hot_write
 from .models import Connection, Exchange, ExchangeCall, RateState
 
+LONGEST_BLOCK = 24 * 3600.0
+"""Seconds: the longest for which a vendor tells us to stop."""
+
 
 class DatabaseLimiter:
     """A limiter whose numbers lie in the database: one for all processes, and a restart forgets nothing."""
@@ -50,6 +53,11 @@ class DatabaseLimiter:
         with hot_write():
             if not RateState.objects.filter(key=key, blocked_until__gte=until).exists():
                 RateState.objects.update_or_create(key=key, defaults={"blocked_until": until})
+
+    def mend_after_a_clock_step(self) -> None:
+        """Our clock was put back: nothing is blocked until a time it showed before (arrivals mend themselves)."""
+        with hot_write():
+            RateState.objects.filter(blocked_until__gt=time.time() + LONGEST_BLOCK).update(blocked_until=0)
 
     def blocked(self, keys: tuple[str, ...]) -> dict[str, float]:
         now = time.time()

@@ -29,6 +29,9 @@ from .providers.base import (
     Summary,
 )
 
+LONGEST = 24 * 3600
+"""Seconds: what is said to have taken longer did not."""
+
 
 class CallState(enum.StrEnum):
     RINGING = "ringing"
@@ -385,6 +388,8 @@ def _outcome_by_legs(call: FoldedCall, lines: list[_LegLine]) -> Outcome:
 
 def _finish(call: FoldedCall, outcome: Outcome, at: datetime, talk_seconds: int | None) -> None:
     call.state, call.outcome, call.ended_at = CallState.FINISHED, outcome, at
+    call.started_at = min(call.started_at or at, at)
+    call.answered_at = min(call.answered_at, at) if call.answered_at else None
     call.waiting_leg = call.live_leg = ""
     call.legs_ended_at = None
     if outcome is not Outcome.ANSWERED:
@@ -394,7 +399,7 @@ def _finish(call: FoldedCall, outcome: Outcome, at: datetime, talk_seconds: int 
         return
     if talk_seconds is None:
         talk_seconds = round((at - call.answered_at).total_seconds()) if call.answered_at else 0
-    call.talk_seconds = max(0, talk_seconds)
+    call.talk_seconds = min(max(0, talk_seconds), LONGEST)
     for share in call.shares:
         if share.answered_at:
             share.left_at, share.state, share.why = share.left_at or at, LegState.ENDED, Outcome.ANSWERED

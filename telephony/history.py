@@ -18,6 +18,7 @@ from employees.models import User
 from outbound.errors import OutboundError, Rejected
 
 from . import backfill, coverage
+from .clocks import pull_back
 from .exchanges import http_for
 from .hot import hot_write
 from .models import Connection, CoverageDay, HistoryRun, Schedule
@@ -253,6 +254,13 @@ def _later(run: HistoryRun, words: str, retry_after: float | None, *, final: boo
             rows.filter(state=State.OPEN).update(state=State.FAILED)
         not_before = timezone.now() + timedelta(seconds=pause)
         rows.update(attempts=attempts, error=words, not_before=not_before, lease=None, lease_until=None)
+
+
+def mend_after_a_clock_step() -> None:
+    rows = HistoryRun.objects.filter(state=State.OPEN)
+    with hot_write():
+        pull_back(rows, "lease_until", LEASE)
+        pull_back(rows, "not_before", PERIOD)
 
 
 def forget_leases() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import islice, zip_longest
@@ -14,18 +15,21 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import calls, directory, statements
+from . import apart, calls, directory, statements
+from .bodies import storable
 from .calls import Told
 from .directory import Known
-from .events import parse
 from .hot import Constant, hot_write, lock_drain
-from .models import Call, Command, InboxEvent
-from .providers.base import CommandResult, Fact, Request
+from .models import Call, Command, Decision, InboxEvent
+from .providers.base import NO_TIME, CommandResult, Fact, Request
 from .signals import calls_changed
 
 log = structlog.get_logger(__name__)
 
 BATCH = 256
+FEW = 8
+CLOCK = "clock"
+"""The kind of decisions about times that cannot be."""
 
 
 # --- Storing ----------------------------------------------------------------------------------------------------------
@@ -35,11 +39,11 @@ def event_of(known: Known, request: Request) -> InboxEvent:
     return InboxEvent(
         connection_id=known.id,
         received_at=timezone.now(),
-        path=request.path[:200],
+        path=request.path,
         query=request.query,
         headers=dict(request.headers),
         body=request.body,
-        remote=request.remote,
+        remote=request.remote[:64],
     )
 
 
@@ -52,8 +56,15 @@ def store(events: list[InboxEvent]) -> None:
 # --- Draining ---------------------------------------------------------------------------------------------------------
 
 
-def drain(limit: int = BATCH) -> int:
-    """Fold what waits in the inbox, up to `limit` events; returns how many were taken (fewer: no more waited)."""
+def drain(limit: int = BATCH) -> bool:
+    """Fold what waits in the inbox, up to `limit` events, and some of a connection that is kept apart; true when more
+    may wait."""
+    full = _drain_together(limit)
+    return _drain_apart() or full
+
+
+def _drain_together(limit: int) -> bool:
+    events: list[InboxEvent] = []
     try:
         with hot_write():
             lock_drain()
@@ -65,9 +76,11 @@ def drain(limit: int = BATCH) -> int:
         raise
     except Exception:
         directory.forget()
-        log.exception("a batch of events cannot be folded, going one by one")
-        return _drain_singly(limit)
-    return len(events)
+        if not events:
+            raise
+        log.exception("a batch of events cannot be folded, going connection by connection")
+        _drain_by_connection(events)
+    return len(events) == limit
 
 
 def _process(events: list[InboxEvent]) -> None:
@@ -77,28 +90,66 @@ def _process(events: list[InboxEvent]) -> None:
     _note_results(results)
     changed = calls.take_in(told)
     statements.update(events, ["call", "state", "error"])
+    _note_impossible_times(events)
     if changed:
         calls_changed.send(sender=Call, calls=changed)
+    for connection_id, seconds in told.seconds.items():
+        if seconds > apart.SLOW:
+            apart.put(connection_id, "slow")
 
 
-def _drain_singly(limit: int) -> int:
-    """An event that cannot be folded is put aside with the reason: it must not hold up those of others."""
-    events = _take(limit)
+def _drain_by_connection(events: list[InboxEvent]) -> None:
+    """Whose events cannot be folded is put apart: he must not hold up the others."""
+    ids: dict[int, list[int]] = defaultdict(list)
     for event in events:
+        ids[event.connection_id].append(event.pk)
+    for connection_id, event_ids in ids.items():
         try:
-            with hot_write():
-                lock_drain()
-                _process(list(waiting_events().filter(pk=event.pk)))
+            _fold_again(event_ids)
         except OperationalError:
             directory.forget()
             raise
-        except Exception as error:
+        except Exception:
             directory.forget()
-            log.exception("event cannot be folded", inbox_event=event.pk)
-            words = f"{type(error).__name__}: {error}".replace("\0", "")
-            with hot_write():
-                InboxEvent.objects.filter(pk=event.pk).update(state=InboxEvent.State.FAILED, error=words)
-    return len(events)
+            apart.put(connection_id, "failing")
+
+
+def _fold_again(event_ids: list[int]) -> None:
+    with hot_write():
+        lock_drain()
+        _process(list(waiting_events().filter(pk__in=event_ids).order_by("id")))
+
+
+def _drain_apart() -> bool:
+    """A few events of the connection whose turn it is among those that are kept apart; true when there were any."""
+    for connection_id in apart.ids():
+        apart.had_his_turn(connection_id)
+        event_ids = waiting_events().filter(connection_id=connection_id).order_by("id").values_list("pk", flat=True)
+        end = time.monotonic() + apart.SLOW
+        for event_id in (few := list(event_ids[:FEW])):
+            _fold_alone(connection_id, event_id)
+            if time.monotonic() > end:
+                break
+        if few:
+            return True
+    return False
+
+
+def _fold_alone(connection_id: int, event_id: int) -> None:
+    """An event that cannot be folded is put aside with the reason."""
+    try:
+        _fold_again([event_id])
+    except OperationalError:
+        directory.forget()
+        raise
+    except Exception as error:
+        directory.forget()
+        apart.put(connection_id, "failing")
+        log.exception("event cannot be folded", inbox_event=event_id)
+        with hot_write():
+            InboxEvent.objects.filter(pk=event_id).update(
+                state=InboxEvent.State.FAILED, error=storable(f"{type(error).__name__}: {error}")
+            )
 
 
 def refold(rows: Sequence[Call]) -> None:
@@ -134,17 +185,21 @@ def waiting_events() -> QuerySet[InboxEvent]:
 
 def _take(limit: int) -> list[InboxEvent]:
     """New events, each connection's in the order in which they came; when more wait than fit, by turns."""
-    by_index = "connection_id, id"
-    events = statements.select(InboxEvent, {}, also=f"state = {InboxEvent.State.NEW:d}", order=by_index, limit=limit)
+    kept_apart = apart.ids()
+    new = f"state = {InboxEvent.State.NEW:d}"
+    if kept_apart:
+        new += f" AND connection_id NOT IN ({', '.join(map(str, kept_apart))})"
+    events = statements.select(InboxEvent, {}, also=new, order="connection_id, id", limit=limit)
     if len(events) < limit:
         return events
+    together = waiting_events().exclude(connection_id__in=kept_apart)
     waiting: dict[int, list[int]] = defaultdict(list)
-    for event_id, connection_id in waiting_events().order_by("id").values_list("id", "connection_id")[: 8 * limit]:
+    for event_id, connection_id in together.order_by("id").values_list("id", "connection_id")[: 8 * limit]:
         waiting[connection_id].append(event_id)
     # Whom a flood has pushed out of that window: his first events, however far behind it.
-    crowd = waiting_events().exclude(connection_id__in=list(waiting)).order_by("connection_id")
+    crowd = together.exclude(connection_id__in=list(waiting)).order_by("connection_id")
     for connection_id in crowd.values_list("connection_id", flat=True).distinct()[:limit]:
-        his = waiting_events().filter(connection_id=connection_id).order_by("id").values_list("id", flat=True)
+        his = together.filter(connection_id=connection_id).order_by("id").values_list("id", flat=True)
         waiting[connection_id] = list(his[:8])
     by_turns = (event_id for turn in zip_longest(*waiting.values()) for event_id in turn if event_id)
     return list(waiting_events().filter(id__in=list(islice(by_turns, limit))).order_by("id"))
@@ -155,13 +210,28 @@ def _read(events: list[InboxEvent]) -> tuple[Told, list[tuple[int, CommandResult
     told = Told()
     results: list[tuple[int, CommandResult]] = []
     for event in events:
-        for item in parse(event):
+        for item in told.read(event):
             if isinstance(item, CommandResult):
                 results.append((event.connection_id, item))
             elif isinstance(item, Fact):
                 told.facts[(event.connection_id, item.call)].append(item)
                 told.events[(event.connection_id, item.call)].append(event)
     return told, results
+
+
+def _note_impossible_times(events: list[InboxEvent]) -> None:
+    """Once for each call."""
+    said = {event.call_id: event.impossible_time for event in events if event.call_id and event.impossible_time}
+    if not said:
+        return
+    noted = Decision.objects.filter(call_id__in=said, kind=CLOCK).values_list("call_id", flat=True)
+    Decision.objects.bulk_create(
+        Decision(call_id=call_id, kind=CLOCK, code="no_time")
+        if moment == NO_TIME
+        else Decision(call_id=call_id, kind=CLOCK, code="impossible_time", details={"said": f"{moment:%Y-%m-%d %H:%M}"})
+        for call_id, moment in said.items()
+        if call_id not in noted
+    )
 
 
 def _note_results(results: list[tuple[int, CommandResult]]) -> None:

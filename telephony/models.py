@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -150,6 +151,9 @@ class InboxEvent(models.Model):
     remote = models.CharField(max_length=64, blank=True)
     state = models.SmallIntegerField(_("state"), choices=State, default=State.NEW)
     error = models.TextField(_("error"), blank=True)
+
+    # No column: what the PBX said where the time of receipt was taken instead (`events.parse`).
+    impossible_time: datetime | None = None
 
     class Meta:
         verbose_name = _("PBX event")

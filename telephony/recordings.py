@@ -21,10 +21,11 @@ from django.utils import timezone
 from outbound.errors import OutboundError, Rejected, Temporary
 
 from . import audio, files
+from .clocks import pull_back
 from .exchanges import http_for
 from .files import StorageRefused
 from .fold import CallState
-from .hot import hot_write, lock_drain
+from .hot import Constant, hot_write, lock_drain
 from .inbox import announce
 from .models import Decision, Recording
 
@@ -36,6 +37,7 @@ LEASE = timedelta(minutes=1)
 MAX_ATTEMPTS = 60
 STORAGE_PAUSE = timedelta(minutes=1)
 ANNOUNCED_PATIENCE = timedelta(minutes=15)
+_under_way: set[int] = set()
 _signer = signing.Signer(salt="callbridge.recording")
 
 
@@ -44,6 +46,7 @@ def fetch(recording_id: int) -> bool:
     recording = _claim(recording_id)
     if recording is None:
         return False
+    _under_way.add(recording.pk)
     try:
         with _kept_alive(recording):
             _fetch(recording)
@@ -55,7 +58,15 @@ def fetch(recording_id: int) -> bool:
     except Exception as error:
         log.exception("a recording cannot be fetched", recording=recording.pk)
         _later(recording, f"{type(error).__name__}: {error}", None, final=False)
+    finally:
+        _under_way.discard(recording.pk)
     return False
+
+
+def hand_back() -> None:
+    """The process must end: whoever comes next need not wait for what it was fetching."""
+    with hot_write():
+        Recording.objects.filter(pk__in=list(_under_way), state=State.READY).update(lease_until=None)
 
 
 def _fetch(recording: Recording) -> None:
@@ -103,6 +114,14 @@ def request_again(recording: Recording) -> bool:
 def forget_leases() -> None:
     """At the start of an installation of one process: nobody is fetching anything."""
     Recording.objects.exclude(lease_until=None).update(lease_until=None)
+
+
+def mend_after_a_clock_step() -> None:
+    """Our clock was put back: no recording waits for the time that it showed before."""
+    ready = Recording.objects.filter(state=Constant(Recording.State.READY))
+    with hot_write():
+        pull_back(ready, "lease_until", LEASE)
+        pull_back(ready, "due_at", timedelta(days=1))
 
 
 def _claim(recording_id: int) -> Recording | None:

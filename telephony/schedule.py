@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
+from django.db.models import Q
 from django.utils import timezone
 
 from .models import Schedule
@@ -29,10 +30,12 @@ def every(seconds: int) -> Callable[[Task], Task]:
 def run_due() -> int:
     """Run what is due; returns how many tasks ran here."""
     now = timezone.now()
-    waiting = set(Schedule.objects.filter(due_at__gt=now).values_list("name", flat=True))
+    due_at = dict(Schedule.objects.filter(due_at__gt=now).values_list("name", "due_at"))
     ran = 0
     for name, (task, seconds) in _tasks.items():
-        if name in waiting or not _mine(name, seconds):
+        # Later than that it was put by a clock that has been put back since.
+        waits = name in due_at and due_at[name] <= now + timedelta(seconds=seconds)
+        if waits or not _mine(name, seconds):
             continue
         try:
             task()
@@ -44,6 +47,7 @@ def run_due() -> int:
 
 def _mine(name: str, seconds: int) -> bool:
     now = timezone.now()
+    following = now + timedelta(seconds=seconds)
     Schedule.objects.get_or_create(name=name, defaults={"due_at": now})
-    due = Schedule.objects.filter(name=name, due_at__lte=now)
-    return bool(due.update(due_at=now + timedelta(seconds=seconds)))
+    due = Schedule.objects.filter(Q(due_at__lte=now) | Q(due_at__gt=following), name=name)
+    return bool(due.update(due_at=following))

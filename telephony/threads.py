@@ -28,10 +28,14 @@ class Loop(threading.Thread):
         self._work, self._seconds = work, seconds
         self._poked, self._ending = threading.Event(), threading.Event()
 
+    @property
+    def ending(self) -> bool:
+        return self._ending.is_set()
+
     def poke(self) -> None:
         self._poked.set()
 
-    def stop(self, patience: float = 8.0) -> None:
+    def stop(self, patience: float = 2.0) -> None:
         """End after what is under way, and wait for that."""
         self._ending.set()
         self._poked.set()
@@ -63,10 +67,6 @@ class Together(Generic[Asked, Answer]):
         self._turn = threading.Lock()
         self._thread: Loop | None = None
 
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
     def start(self) -> None:
         self._thread = Loop(self._name, self._do_what_waits, seconds=5)
         self._thread.start()
@@ -94,7 +94,9 @@ class Together(Generic[Asked, Answer]):
     def _do_what_waits(self) -> None:
         with self._turn:
             while self._waiting:
-                self._do([self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))])
+                lot = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                # Who has given up waiting gets nothing done; from here on he cannot give up any more.
+                self._do([one for one in lot if one[1].set_running_or_notify_cancel()])
 
     def _do(self, lot: list[tuple[Asked, Future[Answer]]]) -> None:
         try:

@@ -9,40 +9,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.db import close_old_connections
 from prometheus_client import Counter, Histogram
 
 from . import directory, inbox
-from .directory import Known
+from .bodies import GONE, Body, Receive, Scope, look_at, storable
+from .directory import Address, Known
 from .events import OURS
+from .models import InboxEvent
 from .pipeline import Busy, Pipeline
 from .providers import registry
 from .providers.base import Provider, Refused, Reply, Request
+from .refusals import Refusals
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
-MAX_BODY = 1024 * 1024
-BODY_SECONDS = 10
+SMALL = 64 * 1024
+"""Larger bodies are opened in a thread: that takes long, and others wait for this one."""
 KEPT_HEADERS = {"content-type", "user-agent", "x-forwarded-for", "signature", "authorization", "host"}
+LONGEST_PATH: int = InboxEvent._meta.get_field("path").max_length or 0
+NOBODY, TOO_OFTEN = "not_found", "refused_too_often"
+COME_AGAIN = {429, 503}
 
 answers = Counter("callbridge_webhook_answers", "Answers to PBXs", ["provider", "status"])
+refusals = Counter("callbridge_webhook_refusals", "Requests of PBXs that were refused", ["provider", "reason"])
 seconds = Histogram("callbridge_webhook_seconds", "Time to answer a PBX, commit included", ["provider"])
-
-
-class TooLarge(Exception):
-    """The body is larger than `MAX_BODY`."""
-
-
-def _reply(status: int, code: str) -> Reply:
-    return Reply(status, b'{"error":"%s"}' % code.encode())
 
 
 def target(path: str) -> tuple[Provider, str | None, str] | None:
@@ -58,18 +56,30 @@ def target(path: str) -> tuple[Provider, str | None, str] | None:
 
 def prove(provider: Provider, token: str | None, request: Request) -> Known:
     """The connection that sent this; raises `Refused`. May ask the database."""
-    known = directory.find(provider.slug, token) if token else directory.find_by_account(provider, request)
-    return _proven(known, request, authenticated=token is None)
+    return _proven(directory.find(_address(provider, token, request)), request)
 
 
-def _proven(known: Known | None, request: Request, *, authenticated: bool = False) -> Known:
-    if known is None or request.path.startswith(OURS):
-        raise Refused(404, "not_found")
-    if not authenticated:
-        known.provider.authenticate(request, known.secrets)
-    if not known.active:
-        raise Refused(410, "connection_switched_off")
-    return known
+def _address(provider: Provider, token: str | None, request: Request) -> Address:
+    if token is not None:
+        return Address(provider.slug, token=token)
+    return Address(provider.slug, account=provider.identify(request))
+
+
+def _proven(claimants: tuple[Known, ...], request: Request) -> Known:
+    """The first of those behind an address whose secret the request proves."""
+    refusal = Refused(404, NOBODY)
+    if request.path.startswith(OURS):
+        raise refusal
+    for known in claimants:
+        try:
+            known.provider.authenticate(request, known.secrets)
+        except Refused as error:
+            refusal = error
+        else:
+            if known.active:
+                return known
+            refusal = Refused(410, "connection_switched_off")
+    raise refusal
 
 
 def receive(provider: Provider, token: str | None, request: Request) -> Reply:
@@ -85,93 +95,139 @@ def receive(provider: Provider, token: str | None, request: Request) -> Reply:
 
 
 class WebhookDoor:
-    """An ASGI app that answers PBXs itself and hands everything else to `pages`."""
+    """An ASGI app that answers PBXs itself and hands everything else to `pages`, with the same bounds on bodies."""
 
     def __init__(self, pages: App, pipeline: Pipeline):
         self._pages = pages
         self._pipeline = pipeline
-        # Look-ups of addresses that are not remembered: few threads, so that strangers cannot take the house.
+        self._refusals = Refusals()
+        # What takes long: addresses that are not remembered, large bodies.
         self._lookups = ThreadPoolExecutor(2, thread_name_prefix="webhook-lookup")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = target(scope["path"]) if scope["type"] == "http" else None
-        if found is None:
+        if scope["type"] != "http":
             await self._pages(scope, receive, send)
+            return
+        body = Body(receive)
+        found = target(storable(scope.get("raw_path") or scope["path"]))
+        if found is None:
+            await self._hand_on(scope, body, send)
             return
         provider, token, rest = found
         with seconds.labels(provider.slug).time():
-            reply = await self._answer(provider, token, rest, scope, receive)
+            reply = await self._answer(provider, token, rest, scope, body)
         answers.labels(provider.slug, reply.status).inc()
-        await _send(send, reply)
+        await _send(send, reply, body)
 
-    async def _answer(self, provider: Provider, token: str | None, rest: str, scope: Scope, receive: Receive) -> Reply:
+    async def _hand_on(self, scope: Scope, body: Body, send: Send) -> None:
         try:
-            body = await asyncio.wait_for(_body(receive), BODY_SECONDS)
-            request = _request(scope, rest, body)
-            known = await self._prove(provider, token, request)
+            look_at(scope)
+            await self._pages(scope, body, send)
+        except Refused as refusal:  # raised by `body`, which is read before anything is answered
+            await _send(send, refusal.reply, body)
+
+    async def _answer(self, provider: Provider, token: str | None, rest: str, scope: Scope, body: Body) -> Reply:
+        address = None if token is None else Address(provider.slug, token=token)
+        remote = storable((scope.get("client") or ("",))[0])
+        try:
+            if address:
+                self._let_in(remote, address)
+            _look_at(scope, rest)
+            request = _request(scope, rest, await body.read(), remote)
+            if not address:
+                address = await self._address(provider, request)
+                self._let_in(remote, address)
+            known = await self._prove(address, request)
+            self._refusals.forgive((remote, address))
             await asyncio.wrap_future(self._pipeline.submit(inbox.event_of(known, request)))
             return provider.reply(request)
         except Refused as refusal:
-            log.info("webhook refused", provider=provider.slug, reason=refusal.code)
-            return refusal.reply
-        except TooLarge:
-            return _reply(413, "body_too_large")
-        except TimeoutError:
-            return _reply(408, "body_too_slow")
+            return self._refuse(provider, remote, address, refusal)
         except Busy:
             return _reply(503, "busy_try_again")
         except Exception:
             log.exception("webhook not stored", provider=provider.slug)
             return _reply(503, "not_stored_try_again")
 
-    async def _prove(self, provider: Provider, token: str | None, request: Request) -> Known:
-        if token:
-            if known := directory.peek(provider.slug, token):
-                return _proven(known, request)
-            if directory.is_stranger(provider.slug, token):
-                raise Refused(404, "not_found")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._lookups, _look_up, provider, token, request)
+    def _let_in(self, remote: str, address: Address) -> None:
+        """Before anything costs something."""
+        if self._refusals.too_often((remote, None if directory.is_stranger(address) else address)):
+            raise Refused(429, TOO_OFTEN)
+
+    async def _address(self, provider: Provider, request: Request) -> Address:
+        """Whom a request to a shared path names."""
+        if len(request.body) <= SMALL:
+            return _address(provider, None, request)
+        if self._refusals.too_often((request.remote, None)):
+            raise Refused(429, TOO_OFTEN)
+        return await self._in_thread(_address, provider, None, request)
+
+    async def _prove(self, address: Address, request: Request) -> Known:
+        claimants = directory.peek(address)
+        if claimants is None:
+            claimants = await self._in_thread(directory.find, address)
+        if len(request.body) <= SMALL:
+            return _proven(claimants, request)
+        return await self._in_thread(_proven, claimants, request)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._lookups, _looked_after, work, *arguments)
+
+    def _refuse(self, provider: Provider, remote: str, address: Address | None, refusal: Refused) -> Reply:
+        """Strangers count by where they come from; who is known counts by himself as well, because a vendor sends the
+        events of all its customers from few places."""
+        refusals.labels(provider.slug, refusal.code).inc()
+        who = (remote, address if address and directory.peek(address) else None)
+        if refusal.code == TOO_OFTEN or self._refusals.too_often(who):
+            return _reply(429, TOO_OFTEN)
+        self._refusals.note(who, provider=provider.slug, reason=refusal.code, remote=remote)
+        return refusal.reply
 
 
-def _look_up(provider: Provider, token: str | None, request: Request) -> Known:
-    """`prove`, in a thread whose connection to the database nobody else looks after."""
+def _looked_after(work: Callable[..., T], *arguments: Any) -> T:
+    """In a thread whose connection to the database nobody else looks after."""
     close_old_connections()
     try:
-        return prove(provider, token, request)
+        return work(*arguments)
     finally:
         close_old_connections()
 
 
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b""
-        part = message.get("body", b"")
-        size += len(part)
-        if size > MAX_BODY:
-            raise TooLarge
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
+def _look_at(scope: Scope, rest: str) -> None:
+    """Refuse by its head what we would not store: raises `Refused`."""
+    if scope["method"] != "POST":
+        raise Refused(405, "use_post")
+    if len(rest) > LONGEST_PATH:
+        raise Refused(414, "path_too_long")
+    look_at(scope)
 
 
-def _request(scope: Scope, rest: str, body: bytes) -> Request:
-    headers = {}
+def _request(scope: Scope, rest: str, body: bytes, remote: str) -> Request:
+    headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
         if key in KEPT_HEADERS:
-            headers[key] = value.decode("latin-1")
-    remote = (scope.get("client") or ("",))[0]
-    return Request(scope["method"], rest, body, scope.get("query_string", b"").decode("latin-1"), headers, remote)
+            headers[key] = f"{headers[key]}, {storable(value)}" if key in headers else storable(value)
+    return Request(scope["method"], rest, body, storable(scope.get("query_string", b"")), headers, remote)
 
 
-async def _send(send: Send, reply: Reply) -> None:
+def _reply(status: int, code: str) -> Reply:
+    return Refused(status, code).reply
+
+
+async def _send(send: Send, reply: Reply, body: Body) -> None:
+    if reply.status == GONE:
+        return
     headers = [(b"content-type", reply.content_type.encode()), (b"content-length", str(len(reply.body)).encode())]
-    if reply.status == 503:
+    if reply.status in COME_AGAIN:
         headers.append((b"retry-after", b"2"))
+    if reply.status == 405:
+        headers.append((b"allow", b"POST"))
+    cut_off = reply.status in {408, 413}
+    if cut_off:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": cut_off})
+    if cut_off:
+        await body.let_go()
+        await send({"type": "http.response.body", "body": b""})

@@ -43,13 +43,22 @@ RECORDINGS: dict[str, Any] = {
         "one, the recording no longer opens from the CRM."
     )
 }
-DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING, **RECORDINGS}
+CLOCK: dict[str, Any] = {
+    "impossible_time": gettext_lazy(
+        "The PBX's clock is wrong: it dated an event %(said)s UTC. The time at which the event came was taken instead."
+    ),
+    "no_time": gettext_lazy(
+        "The PBX sent an event without a time that can be. The time at which the event came was taken instead."
+    ),
+}
+DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING, **RECORDINGS, **CLOCK}
 """Codes of `Decision` that telephony writes itself; the rooms above add those of their opinions."""
 
 KINDS: dict[str, Any] = {
     "routing": gettext_lazy("Forwarding"),
     "tracking": gettext_lazy("Call tracking"),
     "recording": gettext_lazy("Recording"),
+    "clock": gettext_lazy("Clock"),
 }
 
 COMMANDS: dict[str, Any] = {

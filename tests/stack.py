@@ -157,6 +157,12 @@ class Stack:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def terminate(self, role: str, within: float = 10.0) -> int:
+        """SIGTERM to a role's whole process group, as a supervisor sends it; its exit code."""
+        process = self.processes[role]
+        os.killpg(process.pid, signal.SIGTERM)
+        return process.wait(within)
+
     def wait_ready(self, timeout: float = 40.0) -> None:
         wait_until(self._ready, lambda: self.log("web")[-3000:], timeout)
 

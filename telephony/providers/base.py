@@ -14,7 +14,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import IO, ClassVar, Literal
 
 from django import forms
@@ -113,6 +113,11 @@ class Party:
 
     extension: str = ""
     number: str = ""
+
+
+NO_TIME = datetime.min.replace(tzinfo=UTC)
+"""What stands where the vendor wrote something that is no time. The house takes the time of receipt, as it does for
+times that cannot be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import dramatiq
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from employees.models import Extension
 from integrations.models import CallSync
-from telephony import calls, directory, inbox
+from telephony import apart, calls, directory, inbox
 from telephony.models import Call, Connection, InboxEvent, Participant
 from telephony.providers import registry
 from telephony.providers.base import NotUnderstood, Request
@@ -275,6 +276,97 @@ def test_everything_is_taken_in_the_end(line: Line):
     while inbox.drain(limit=7):
         pass
     assert Call.objects.count() == 80
+
+
+# --- Events that cannot be folded, or only slowly
+
+
+class Folded:
+    """Which calls were folded, batch by batch, and the poison in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.batches: list[list[str]] = []
+        self._take_in = calls.take_in
+        monkeypatch.setattr(calls, "take_in", self)
+
+    def __call__(self, told: calls.Told) -> list[Call]:
+        keys = sorted(key for _, key in told.facts)
+        self.batches.append(keys)
+        if any(key.startswith("poison") for key in keys):
+            raise ValueError("cannot be saved")
+        return self._take_in(told)
+
+
+def test_poison_of_one_company_is_folded_after_everybody_elses(line: Line, monkeypatch: pytest.MonkeyPatch):
+    folded, others = Folded(monkeypatch), [Line() for _ in range(3)]
+    for number in range(20):
+        line.leg("Appeared", 1, call=f"poison{number}")
+    for each in others:
+        each.leg("Appeared", 1, call="good")
+    inbox.drain()
+    assert Call.objects.count() == 3
+    assert InboxEvent.objects.filter(connection=line.connection, state=State.NEW).exists()
+    # From now on its events stand in nobody's way: those of the others are one batch again.
+    for each in others:
+        each.leg("Connected", 2, call="good")
+    folded.batches.clear()
+    inbox.drain()
+    assert folded.batches[0] == ["good"] * 3
+    drain()
+    assert InboxEvent.objects.filter(state=State.FAILED, error__contains="cannot be saved").count() == 20
+    assert not InboxEvent.objects.filter(state=State.NEW).exists()
+
+
+def test_who_is_kept_apart_is_folded_all_the_same(line: Line, monkeypatch: pytest.MonkeyPatch):
+    Folded(monkeypatch)
+    line.leg("Appeared", 1, call="poison")
+    drain()
+    for number in range(30):
+        line.leg("Appeared", 1, call=f"E{number}")
+    drain()
+    assert Call.objects.count() == 30
+
+
+def test_who_is_kept_apart_takes_his_turns_with_others_of_his_kind(line: Line):
+    other = Line()
+    for each in (line, other):
+        apart.put(each.connection.pk, "slow")
+        for number in range(20):
+            each.leg("Appeared", 1, call=f"E{number}")
+    inbox.drain()
+    inbox.drain()
+    counts = [Call.objects.filter(connection=each.connection).count() for each in (line, other)]
+    assert counts == [inbox.FEW, inbox.FEW]
+
+
+def test_who_takes_long_is_kept_apart(line: Line, monkeypatch: pytest.MonkeyPatch):
+    clock = SimpleNamespace(now=0.0)
+    provider = registry.get(line.connection.provider)
+    parse = type(provider).parse
+
+    def slow(self: Any, request: Request) -> list[Any]:
+        clock.now += 0.1 if b"slow" in request.body else 0.0001
+        return parse(self, request)
+
+    monkeypatch.setattr(type(provider), "parse", slow)
+    monkeypatch.setattr(calls, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    other = Line()
+    for number in range(10):
+        line.leg("Appeared", 1, call=f"slow{number}")
+        other.leg("Appeared", 1, call=f"quick{number}")
+    drain()
+    assert apart.ids() == [line.connection.pk]
+    assert Call.objects.count() == 20
+
+
+def test_a_call_without_an_end_of_events_stops_growing(line: Line, monkeypatch: pytest.MonkeyPatch):
+    """Each fold reads them all: a call that takes ever longer would hold up everybody."""
+    monkeypatch.setattr(calls, "MOST_EVENTS", 10)
+    for seq in range(20):
+        line.leg("Appeared", seq + 1)
+        drain()
+    assert InboxEvent.objects.filter(state=State.FOLDED).count() == 11
+    assert "more than 10 events" in InboxEvent.objects.filter(state=State.FAILED).first().error  # type: ignore[union-attr]
 
 
 # --- People

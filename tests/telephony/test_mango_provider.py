@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from outbound.errors import (
 from outbound.http import Exchange, Http
 from outbound.limits import Limit, MemoryLimiter
 from telephony.providers.base import (
+    NO_TIME,
     Check,
     CommandResult,
     Direction,
@@ -344,9 +346,7 @@ def test_no_reason_before_the_end():
         {"seq": ...},
         {"seq": -1},
         {"seq": True},
-        {"timestamp": "yesterday"},
-        {"timestamp": 10**30},
-        {"timestamp": float("inf")},
+        {"timestamp": ...},
         {"call_state": "Vanished"},
         {"from": "79000000001"},
         {"to": {"number": ["7"]}},
@@ -357,6 +357,18 @@ def test_what_is_not_understood_names_the_field_and_not_its_value(broken: dict[s
         leg(**broken)
     assert "events/call" in str(error.value) or "call_state" in str(error.value)
     assert "79000000001" not in str(error.value)
+
+
+@pytest.mark.parametrize("when", ["yesterday", 10**30, float("inf"), float("nan"), -1, 0, None, ""])
+def test_a_broken_clock_takes_nothing_else_with_it(when: Any):
+    assert leg(timestamp=when) == replace(leg(), at=NO_TIME)
+
+
+@pytest.mark.parametrize("when", ["yesterday", 10**30, float("nan")])
+def test_a_summary_with_broken_times_still_says_that_somebody_talked(when: Any):
+    told = summary(create_time=when, talk_time=when, end_time=when)
+    assert (told.at, told.started_at, told.answered_at) == (NO_TIME, NO_TIME, NO_TIME)
+    assert told.outcome is Outcome.ANSWERED
 
 
 def test_text_is_fit_for_any_database():

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from telephony import schedule
+from telephony.threads import Loop
 
 
 class Command(BaseCommand):
@@ -18,5 +19,7 @@ class Command(BaseCommand):
         ending = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ending.set())
-        while not ending.wait(1.0):
-            schedule.run_due()
+        loop = Loop("schedule", schedule.run_due, seconds=1)
+        loop.start()
+        ending.wait()
+        loop.stop(patience=8.0)

@@ -32,11 +32,11 @@ from .wire import (
     Id,
     Integer,
     MaybeInteger,
-    MaybeMoment,
+    MaybeTimestamp,
     Model,
-    Moment,
     Sequence,
     Text,
+    Timestamp,
     clean,
     faults,
     load,
@@ -78,7 +78,7 @@ class _Tracking(Model):
 class _Call(Model):
     entry_id: Id
     call_id: Id
-    timestamp: Moment
+    timestamp: Timestamp
     seq: Sequence
     call_state: Text
     location: Text = Field("", validation_alias=AliasChoices("location", "locaton"))
@@ -122,9 +122,9 @@ class _Summary(Model):
     caller: _MaybeSide = Field(_Side(), alias="from")
     callee: _MaybeSide = Field(_Side(), alias="to")
     line_number: Text = ""
-    create_time: MaybeMoment = None
-    talk_time: MaybeMoment = None
-    end_time: Moment
+    create_time: MaybeTimestamp = None
+    talk_time: MaybeTimestamp = None
+    end_time: Timestamp
     disconnect_reason: MaybeInteger = None
 
 
@@ -133,7 +133,7 @@ class _Recording(Model):
     recording_state: Text
     entry_id: Id
     extension: Text = ""
-    timestamp: Moment
+    timestamp: Timestamp
     completion_code: MaybeInteger = None
     recipient: Text = ""
 
@@ -141,12 +141,12 @@ class _Recording(Model):
 class _Stored(Model):
     entry_id: Id
     recording_id: Id
-    timestamp: Moment
+    timestamp: Timestamp
 
 
 class _Keys(Model):
     entry_id: Id
-    timestamp: Moment
+    timestamp: Timestamp
     dtmf: Text
     location: Text = ""
     from_number: Text = ""

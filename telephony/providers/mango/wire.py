@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from telephony.providers.base import NO_TIME
+
 # After the year 2200 it is no epoch in seconds.
 _LATEST = 7_258_118_400
 
@@ -54,6 +56,18 @@ def moment(value: Any) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def _timestamp(value: Any) -> datetime:
+    try:
+        return moment(value)
+    except ValueError:
+        return NO_TIME
+
+
+def _maybe_timestamp(value: Any) -> datetime | None:
+    seconds = _maybe_integer(value)
+    return None if value in (None, "") or (seconds is not None and seconds <= 0) else _timestamp(value)
+
+
 def _maybe_moment(value: Any) -> datetime | None:
     return None if value in (None, "") or _integer(value) <= 0 else moment(value)
 
@@ -76,6 +90,9 @@ Moment = Annotated[datetime, BeforeValidator(moment)]
 """Seconds of the epoch. The document says "UTC+3", its examples are plain epoch: the house watches the clock."""
 MaybeMoment = Annotated[datetime | None, BeforeValidator(_maybe_moment)]
 """A moment; 0 where it never came."""
+Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
+"""The moment of an event. What else it says is not lost because its clock is broken."""
+MaybeTimestamp = Annotated[datetime | None, BeforeValidator(_maybe_timestamp)]
 EmptyObject = BeforeValidator(_object)
 EmptyList = BeforeValidator(_list)
 
