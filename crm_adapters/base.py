@@ -309,6 +309,11 @@ class Adapter(Vendor, ABC):
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         """Make the steps, one request for all where the CRM can: a result for each. Raises what concerns all."""
 
+    @property
+    def can_look(self) -> bool:
+        """Whether this CRM can tell what became of a step."""
+        return type(self).look is not Adapter.look
+
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         """Find out whether steps with `Repeat.LOOK` were made: `Done`, `NotMade` or an error for each."""
         raise NotImplementedError

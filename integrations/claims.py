@@ -250,9 +250,10 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
         doubtful = row.intent
         if doubtful and (step is None or step.name != doubtful):
             # The call moved on while the fate of the earlier step is open: settle that first.
-            step = Step(doubtful, step.priority if step else Priority.FINISH, Repeat.LOOK)
+            way = Repeat.LOOK if wanting.adapter.can_look else Repeat.STOP
+            step = Step(doubtful, step.priority if step else Priority.FINISH, way)
         if step is None:
-            row.noted = row.wanted
+            row.noted, row.error_kind, row.error = row.wanted, "", ""
             settled.append(row)
         elif not doubtful or step.repeat is Repeat.KEY:
             to_do.append((row, wanting, Work(job, step)))

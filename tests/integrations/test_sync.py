@@ -362,6 +362,23 @@ def test_a_step_without_a_key_is_looked_for(paper: Paper, make: Callable[..., Ca
     assert made(paper, row) == ["begin", "end"]
 
 
+def test_a_call_that_moved_on_from_a_doubtful_step_waits_for_a_person_where_the_crm_cannot_tell(
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Paper, "look", Adapter.look)
+    paper.repeat = Repeat.STOP
+    row = make(state="ringing")
+    paper.answers = [lost(paper)]
+    sync.work_off(row.credential_id)
+    Call.objects.filter(pk=row.call_id).update(state="finished", outcome="answered")
+    paper.plan = lambda job: Step("end", Priority.FINISH, Repeat.KEY)  # type: ignore[method-assign]
+    tell(row.call)
+    again(row, clock)
+    row.refresh_from_db()
+    assert (row.parked, row.error_kind) == (True, "doubt")
+    assert paper.steps == ["begin"]
+
+
 def test_a_call_that_moved_on_first_learns_what_became_of_its_last_step(
     paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller
 ):

@@ -86,6 +86,7 @@ def test_a_queue_that_is_down_undoes_nothing(line: Line, monkeypatch: pytest.Mon
     IntegrationFactory.create(company=line.connection.company, connections=[line.connection])
     line.leg("Appeared", 1)
     drain()
+    drain()
     assert [event.state for event in InboxEvent.objects.all()] == [State.FOLDED, State.FOLDED]
     assert Call.objects.get().state == "finished"
     assert CallSync.objects.get().state == "wanted"
