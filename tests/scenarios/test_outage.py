@@ -97,7 +97,7 @@ def test_calls_during_an_outage_are_filled_in_at_the_start(scene: World) -> None
     heard = scene.mango.call("incoming_direct", client="79000012000", speed=0.0001, at=time.time() - AN_HOUR)
     wait_until(lambda: heard.events and all(event.answers for event in heard.events), "the first ring")
     scene.quiet()
-    assert [row["state"] for row in scene.stack.rows("SELECT state FROM telephony_call")] == ["ringing"]
+    assert scene.stack.rows("SELECT state FROM telephony_call WHERE state <> 'finished'") == [{"state": "ringing"}]
     for role in scene.stack.processes:
         scene.stack.kill(role)
     scene.mango.hangup(heard)
