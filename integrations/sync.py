@@ -75,8 +75,11 @@ ending = threading.Event()
 _under_way: dict[uuid.UUID, Claim] = {}
 
 
-def work_off(credential_id: int, rounds: int = 50) -> float | None:
-    """Work off what is due in an account; returns the seconds after which to come again, if known."""
+def work_off(credential_id: int, rounds: int = 12) -> float | None:
+    """Work off what is due in an account; returns the seconds after which to come again, if known.
+
+    So many rounds of requests end within the actor's time, however slow the CRM is.
+    """
     answer = Idle(0.0) if ending.is_set() else ledger(credential_id)
     while isinstance(answer, Claim):
         rounds -= 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 
 import dramatiq
+from django.conf import settings
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -16,13 +18,23 @@ from .models import Call, Recording
 from .schedule import every
 from .signals import calls_changed
 
+LATER, LAST = 10, 20
+"""Dramatiq's priorities: a worker with a choice takes calls' steps in CRMs (0) first."""
+_downloads = threading.BoundedSemaphore(max(1, settings.WORKER_THREADS // 4))
+"""Most worker threads stay free for what is happening now."""
 
-@dramatiq.actor(queue_name="recordings", time_limit=600_000)
+
+@dramatiq.actor(queue_name="recordings", priority=LATER, time_limit=600_000)
 def fetch_recording(recording_id: int) -> None:
-    recordings.fetch(recording_id)
+    if not _downloads.acquire(blocking=False):
+        return  # the sweep brings it again
+    try:
+        recordings.fetch(recording_id)
+    finally:
+        _downloads.release()
 
 
-@dramatiq.actor(queue_name="default", time_limit=600_000)
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=600_000)
 def delete_old() -> None:
     keeping.delete_old()
 
@@ -32,7 +44,7 @@ def look_up_visitor(call_id: int) -> None:
     tracking.look_up(call_id)
 
 
-@dramatiq.actor(queue_name="history", time_limit=600_000)
+@dramatiq.actor(queue_name="history", priority=LAST, time_limit=600_000)
 def look_into_history(run_id: int) -> None:
     """Waits for the PBX's report: a queue of its own, so that nothing else waits with it."""
     history.work(run_id)
