@@ -1,0 +1,37 @@
+"""A process that must end hands back what it has under way: nobody waits for its leases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from telephony import recordings
+from telephony.models import Recording
+from tests.factories import RecordingFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_recording_that_is_being_fetched_can_be_fetched_by_the_next(monkeypatch: pytest.MonkeyPatch):
+    row = RecordingFactory.create(state=Recording.State.READY, due_at=timezone.now() - timedelta(seconds=1))
+    other = RecordingFactory.create(
+        state=Recording.State.READY, due_at=row.due_at, lease_until=timezone.now() + recordings.LEASE
+    )
+    due: list[list[int]] = []
+
+    def ends_meanwhile(self: Any, http: Any, secrets: Any, recording: str, url: str) -> None:
+        due.append(recordings.due())
+        recordings.hand_back()
+        due.append(recordings.due())
+
+    monkeypatch.setattr(type(row.call.connection.protocol), "recording", ends_meanwhile)
+    recordings.fetch(row.pk)
+    assert due == [[], [row.pk]]
+    other.refresh_from_db()
+    assert other.lease_until is not None
+    recordings.hand_back()
+    other.refresh_from_db()
+    assert other.lease_until is not None
