@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SOURCES := .
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv run run-fresh serve migrate test bench
+.PHONY: help .venv run run-fresh serve migrate test faults bench
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -55,6 +55,9 @@ test: .venv/.dev .env ## Run every check and every test
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) -m pytest -n auto
+
+faults: .venv/.dev ## Break everything while 10 000 calls come, and count what is lost (FAULTS="--calls 1000"; --help for more)
+	@$(PY) -m tests.faults $(FAULTS)
 
 bench: .venv/.dev ## Measure what one core carries (BENCH=--quick for two minutes; --help for more)
 	@$(PY) -m tests.bench $(BENCH)

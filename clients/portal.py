@@ -32,4 +32,4 @@ def clients(request: HttpRequest) -> HttpResponse:
     return portal.render(request, "portal/clients.html", {"title": _("Client book"), "page": page, "q": text})
 
 
-portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=3)
+portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=4)

@@ -21,6 +21,7 @@ from integrations import claims
 from integrations.models import CallSync
 from telephony.hot import Constant
 from telephony.models import InboxEvent
+from telephony.recordings import waiting_for_storage
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -31,6 +32,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     """200 when calls can be taken, else 503; either way what was looked at and what is wrong with it."""
     found = {name: _words(check) for name, check in CHECKS.items()}
     fine = all(words == "ok" for words in found.values())
+    found |= {name: _words(check) for name, check in REMARKS.items()}
     return JsonResponse({"ready": fine, "checks": found}, status=200 if fine else 503)
 
 
@@ -72,6 +74,15 @@ CHECKS: dict[str, Callable[[], None]] = {
     "cache": _cache,
     "broker": _broker,
 }
+
+
+def _storage() -> None:
+    if waiting := waiting_for_storage().first():
+        raise RuntimeError(f"recordings wait for the storage: {waiting.error}")
+
+
+REMARKS: dict[str, Callable[[], None]] = {"storage": _storage}
+"""What is said and takes nobody out of service: calls can be taken all the same."""
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

@@ -16,7 +16,7 @@ from dramatiq import Worker
 
 from employees import installation
 from integrations import claims
-from telephony import recordings, schedule
+from telephony import history, recordings, schedule
 from telephony.pipeline import pipeline
 from telephony.threads import Loop
 
@@ -43,6 +43,7 @@ class Server:
         self.embedded = settings.BROKER_URL.startswith("memory:")
         self._workers: Worker | None = None
         self._schedule = Loop("schedule", schedule.run_due, seconds=1)
+        self._door = Loop("door", history.note_open_door, seconds=15)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; what is under way is finished or lies in the database."""
@@ -55,7 +56,9 @@ class Server:
         if self.embedded:
             claims.forget_leases()
             recordings.forget_leases()
+            history.forget_leases()
         pipeline.start()
+        self._door.start()
         if self.embedded:
             self._workers = Worker(dramatiq.get_broker(), worker_threads=settings.WORKER_THREADS)
             self._workers.start()
@@ -91,4 +94,5 @@ class Server:
         if self._workers:
             self._schedule.stop(patience=1.0)
             self._workers.stop(timeout=SHUTDOWN_MS)
+        self._door.stop(patience=1.0)
         pipeline.stop()

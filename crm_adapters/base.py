@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django import forms
 
@@ -58,7 +58,8 @@ class CallFacts:
     of `answered`, `missed`, `busy`, `no_answer`, `cancelled`, `rejected`, `failed`. `recording_url` is a link of ours
     that lives; `recording_expected` says that a recording may still come. `crm_call` is the CRM's own id of the call
     where the CRM began it. `live` is false for a call that is written long after it happened: nothing pops up then.
-    `gathering`: a group is being rung, so others may begin to ring within the moment.
+    `gathering`: a group is being rung, so others may begin to ring within the moment. `backfilled`: nobody told us of
+    it live, so the house writes it after everything else.
     """
 
     id: str
@@ -82,6 +83,7 @@ class CallFacts:
     crm_entity: str = ""
     live: bool = True
     gathering: bool = False
+    backfilled: bool = False
 
     @property
     def finished(self) -> bool:
@@ -136,12 +138,25 @@ class Work:
     step: Step
 
 
+class Said(NamedTuple):
+    """A sentence of ours, kept so that each reads it in his own language.
+
+    `text` is marked with `gettext_noop`, `values` fill its %(placeholders)s and stay as they are.
+    """
+
+    text: str
+    values: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step was made: `progress` is merged into the call's notes, `words` are for the passport."""
+    """The step was made: `progress` is merged into the call's notes, `words` are for the passport.
+
+    The CRM's own words are a plain text in `words`, ours are `Said`.
+    """
 
     progress: Mapping[str, Any]
-    words: str = ""
+    words: tuple[Said | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +229,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRequested(Event):
-    """An employee clicked a number. `crm_call` is the CRM's id of the call it has registered already, if it has."""
+    """An employee clicked a number. `crm_call` is the CRM's id of the call it has registered already, if it has.
 
+    `at`: when he did, where the CRM says so. The house refuses what comes too late.
+    """
+
+    at: datetime | None = None
     crm_user: str = ""
     extension: str = ""
     phone: str
@@ -289,6 +308,11 @@ class Adapter(Vendor, ABC):
     @abstractmethod
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         """Make the steps, one request for all where the CRM can: a result for each. Raises what concerns all."""
+
+    @property
+    def can_look(self) -> bool:
+        """Whether this CRM can tell what became of a step."""
+        return type(self).look is not Adapter.look
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         """Find out whether steps with `Repeat.LOOK` were made: `Done`, `NotMade` or an error for each."""

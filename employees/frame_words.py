@@ -85,6 +85,10 @@ FIELDS = (
     _("wire id"),
     _("why"),
     _("crm user name"),
+    _("sealed at"),
+    _("log deleted at"),
+    _("deleted at"),
+    _("waits for storage"),
 )
 
 IN_F_STRINGS = (

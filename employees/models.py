@@ -56,8 +56,19 @@ def valid_region(code: str) -> None:
         raise ValidationError(_("%(code)s is not a country. Write two letters, as in RU."), params={"code": code})
 
 
+KEPT_DAYS = [
+    (30, _("1 month")),
+    (90, _("3 months")),
+    (180, _("6 months")),
+    (365, _("1 year")),
+    (730, _("2 years")),
+    (1095, _("3 years")),
+]
+"""How long a company may have something kept. Shorter would hardly be longer than a vendor repeats itself."""
+
+
 class Company(models.Model):
-    """The tenant: everything that a customer has belongs to one."""
+    """The tenant: everything that a customer has belongs to one. `…_kept_days`: what is older is deleted."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=200)
@@ -71,6 +82,15 @@ class Company(models.Model):
     )
     language = models.CharField(
         _("language"), max_length=5, default="ru", choices=[("ru", _("Russian")), ("en", _("English"))]
+    )
+    recordings_kept_days = models.PositiveSmallIntegerField(
+        _("recordings"), null=True, blank=True, choices=[(None, _("for ever")), *KEPT_DAYS]
+    )
+    events_kept_days = models.PositiveSmallIntegerField(
+        _("what PBXs and CRMs sent"), default=365, db_default=365, choices=KEPT_DAYS
+    )
+    exchanges_kept_days = models.PositiveSmallIntegerField(
+        _("delivery log"), default=180, db_default=180, choices=KEPT_DAYS
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

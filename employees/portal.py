@@ -253,6 +253,37 @@ def company(request: HttpRequest) -> HttpResponse:
     return portal.render(request, "portal/company.html", {"title": _("Company settings"), "form": form})
 
 
+class KeepingForm(forms.ModelForm):
+    class Meta:
+        model = Company
+        fields = ["recordings_kept_days", "events_kept_days", "exchanges_kept_days"]
+        help_texts = {
+            "recordings_kept_days": gettext_lazy(
+                "From the day a recording was stored. Then its audio is deleted: it cannot be listened to here any "
+                "more, and links to it stop opening. A copy that a CRM or the PBX has stays there."
+            ),
+            "events_kept_days": gettext_lazy(
+                "Notifications as they came, with numbers and names in them. The calls made of them stay in the "
+                "journal, and no longer change."
+            ),
+            "exchanges_kept_days": gettext_lazy(
+                "Requests to the PBX and the CRM with their answers, as shown in a call's passport. What was written "
+                "into the CRM, and when, stays there."
+            ),
+        }
+
+
+@portal.page("keeping/", name="keeping", right=Right.MANAGE)
+def keeping(request: HttpRequest) -> HttpResponse:
+    """How long what is kept."""
+    form = KeepingForm(request.POST or None, instance=Company.objects.get(pk=company_of(request).pk))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved. What is older is deleted within some hours."))
+        return redirect("portal:keeping")
+    return portal.render(request, "portal/keeping.html", {"title": _("How long data is kept"), "form": form})
+
+
 @portal.page("companies/", name="companies", right=Right.READ)
 def companies(request: PortalRequest) -> HttpResponse:
     """Choose which company to look at, for those who belong to several."""
@@ -270,3 +301,4 @@ portal.in_menu(
 )
 portal.in_menu("members", gettext_lazy("Members"), "manage_accounts", group=PEOPLE, order=52)
 portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)
+portal.in_menu("keeping", gettext_lazy("How long data is kept"), "auto_delete", group=PEOPLE, order=54)

@@ -26,10 +26,11 @@ from telephony.account_forms import guide
 from telephony.words import unreachable
 
 from . import credentials, crm_events, crm_users, sync
-from .models import Credential
+from .models import Credential, CrmEvent
 
 SETTINGS = gettext_lazy("Settings")
 ASK_SECONDS = 10.0
+EVENTS = 20
 
 
 class TitleForm(forms.ModelForm):
@@ -83,9 +84,18 @@ def _form(request: HttpRequest, row: Credential, extra: dict[str, Any] | None = 
         "can_connect": _can_connect(saved),
         "oauth_address": f"{settings.PUBLIC_URL}/oauth/{row.crm}/",
         "guide": guide(adapter.folder, **_places(saved, row.crm)),
+        "events": _events(saved) if saved else [],
         **(extra or {}),
     }
     return portal.render(request, "portal/credential.html", context)
+
+
+def _events(row: Credential) -> list[CrmEvent]:
+    """What the CRM asked for and did not get. `told`: why, and what becomes of it."""
+    found = list(crm_events.troubles(row).defer("body", "headers")[:EVENTS])
+    for event in found:
+        event.told = crm_events.in_words(event)  # type: ignore[attr-defined]
+    return found
 
 
 def _can_connect(row: Credential | None) -> bool:

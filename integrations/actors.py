@@ -5,9 +5,10 @@ from __future__ import annotations
 import dramatiq
 from django.db.models import QuerySet
 
+from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
-from . import claims, clocks, crm_events, sync
+from . import claims, clocks, crm_events, keeping, sync
 from .models import CallSync
 
 
@@ -20,9 +21,14 @@ def sync_calls(credential_id: int) -> None:
 
 
 def retry(rows: QuerySet[CallSync]) -> int:
-    """Try parked or waiting-for-later rows again, now; returns how many."""
+    """Try parked or waiting-for-later rows again, now; returns how many. One message for each account."""
     credentials = list(rows.values_list("credential", flat=True).order_by().distinct())
-    count = sync.retry(rows)
+
+    def again() -> int:
+        with hot_write():
+            return sync.retry(rows)
+
+    count = persistently(again)
     for credential_id in credentials:
         sync_calls.send(credential_id)
     return count
@@ -30,7 +36,20 @@ def retry(rows: QuerySet[CallSync]) -> int:
 
 @dramatiq.actor(queue_name="default")
 def handle_crm_event(event_id: int) -> None:
-    crm_events.handle(event_id)
+    """Do what a stored event of a CRM asks for."""
+    again = crm_events.handle(event_id)
+    if again is not None and again < 60:
+        handle_crm_event.send_with_options(args=(event_id,), delay=max(50, int(again * 1000)))
+
+
+@dramatiq.actor(queue_name="default", time_limit=600_000)
+def delete_old_crm_events() -> None:
+    keeping.delete_old()
+
+
+@every(seconds=3600)
+def delete_what_is_old() -> None:
+    delete_old_crm_events.send()
 
 
 @every(seconds=2)

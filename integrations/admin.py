@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -23,7 +23,7 @@ from outbound.masking import mask
 from telephony.models import Call
 from telephony.passport import mask_fields
 
-from . import actors
+from . import actors, crm_events
 from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration
 
 
@@ -62,11 +62,16 @@ class IntegrationAdmin(SupportAdmin):
 class CallSyncAdmin(FactAdmin):
     icon = "sync"
     list_display = ["call", "credential", "state", "reason", "parked", "attempts", "error_kind", "error"]
-    list_filter = ["state", "parked", "reason", "credential__crm", "credential__company"]
+    list_filter = ["state", "parked", "error_kind", "reason", "credential__crm", "credential__company"]
     list_select_related = ["call", "credential"]
     search_fields = ["call__client_phone", "call__uuid", "error"]
     ordering = ["-id"]
     actions = ["retry"]
+    actions_list = ["by_cause"]
+
+    @action(description=_("Not written, by cause"), icon="sync_problem")
+    def by_cause(self, request: HttpRequest) -> HttpResponse:
+        return redirect("support:unwritten")
 
     @action(description=_("Try again now"))
     def retry(self, request: HttpRequest, chosen: QuerySet[CallSync]) -> None:
@@ -78,12 +83,16 @@ class CallSyncAdmin(FactAdmin):
 @admin.register(CrmEvent, site=support)
 class CrmEventAdmin(FactAdmin):
     icon = "move_to_inbox"
-    list_display = ["received_at", "credential", "path", "state", "outcome", "error"]
+    list_display = ["received_at", "credential", "path", "state", "told", "attempts", "not_before"]
     list_filter = ["state", "credential__crm", "credential__company"]
     list_select_related = ["credential"]
     ordering = ["-id"]
-    fields = ["received_at", "credential", "path", "state", "outcome", "error", "readable"]
+    fields = ["received_at", "credential", "path", "state", "told", "attempts", "not_before", "command", "readable"]
     readonly_fields = fields
+
+    @display(description=_("what came of it"))
+    def told(self, event: CrmEvent) -> str:
+        return crm_events.in_words(event)
 
     @display(description=_("body"))
     def readable(self, event: CrmEvent) -> str:

@@ -47,6 +47,8 @@ WORKED = [
     "parked",
     "error_kind",
     "error",
+    "cause",
+    "failed_at",
     "history",
 ]
 CLAIMED = ["intent", "lease", "lease_until"]
@@ -248,16 +250,17 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
         doubtful = row.intent
         if doubtful and (step is None or step.name != doubtful):
             # The call moved on while the fate of the earlier step is open: settle that first.
-            step = Step(doubtful, step.priority if step else Priority.FINISH, Repeat.LOOK)
+            way = Repeat.LOOK if wanting.adapter.can_look else Repeat.STOP
+            step = Step(doubtful, step.priority if step else Priority.FINISH, way)
         if step is None:
-            row.noted = row.wanted
+            row.noted, row.error_kind, row.error = row.wanted, "", ""
             settled.append(row)
         elif not doubtful or step.repeat is Repeat.KEY:
             to_do.append((row, wanting, Work(job, step)))
         elif step.repeat is Repeat.LOOK:
             to_look.append((row, wanting, Work(job, step)))
         else:
-            row.parked, row.intent, row.error_kind = True, "", "doubt"
+            row.parked, row.intent, row.error_kind, row.failed_at = True, "", "doubt", now
             row.error = "the answer was lost, and this CRM cannot tell whether the step was made"
             settled.append(row)
     return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)

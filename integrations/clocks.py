@@ -11,7 +11,7 @@ from telephony.hot import Constant, hot_write
 
 from .claims import LEASE
 from .credentials import REFRESH_LEASE
-from .models import CallSync, Credential, Lane
+from .models import CallSync, Credential, CrmEvent, Lane
 
 LONGEST_PAUSE = timedelta(days=1)
 """The longest that a vendor asks us to wait."""
@@ -26,3 +26,4 @@ def mend() -> None:
         pull_back(work, "not_before", LONGEST_PAUSE)
         pull_back(work, "due_at", timedelta(0))
         pull_back(Credential.objects.all(), "refresh_lease", REFRESH_LEASE)
+        pull_back(CrmEvent.objects.filter(state=CrmEvent.State.NEW), "not_before", LONGEST_PAUSE)

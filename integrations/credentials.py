@@ -11,6 +11,7 @@ import structlog
 from django.core import signing
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, Temporary, TokenExpired
@@ -90,7 +91,7 @@ def renew(credential: Credential, stale: dict[str, str], http: Http) -> dict[str
         if credential.values != stale:
             return credential.values
         if time.monotonic() > end:
-            raise Temporary("another process is renewing the token and does not come to an end", code="renewing")
+            raise Temporary(_("another process is renewing the token and does not come to an end"), code="renewing")
         time.sleep(0.1)
 
 

@@ -1,87 +1,144 @@
-"""What CRMs told us: understood, and done. Each stored event once, whoever is told of it how often."""
+"""What CRMs told us: understood, and done. Each stored event once, whoever is told of it how often.
+
+What meets an error that time mends is done again later, so each of its steps may be repeated.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
-from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from crm_adapters.base import DialRequested, Disconnected, Event, Request, SecretsChanged
-from employees import phones
-from employees.models import Employee, Extension
-from outbound.errors import OutboundError
-from telephony import commands
-from telephony.models import Command, Connection, VirtualNumber
-from telephony.providers.base import Capability as PbxCapability
+from outbound.errors import PASSING, OutboundError
+from telephony import words
+from telephony.hot import hot_write
+from telephony.models import VirtualNumber
 
-from . import credentials, sync
-from .models import Credential, CrmEvent, EmployeeMapping, Integration, SeenEvent
+from . import credentials, dials, sync
+from .dials import Outcome
+from .models import Credential, CrmEvent, Integration, SeenEvent
+from .words import OUTCOMES
 
 log = structlog.get_logger(__name__)
 
-DOUBLE_CLICK = timedelta(seconds=5)
+State = CrmEvent.State
+LOST = timedelta(seconds=5)
+"""A new event that nobody has taken up for so long: its message was lost."""
+LEASE = timedelta(seconds=20)
+"""Who has taken up an event and says nothing for so long has died."""
+PATIENCE = timedelta(days=1)
+LATELY = timedelta(days=7)
+HASTE = dials.LATEST + dials.SIGNS
+"""For so long somebody may sit and wait for what the CRM asked for: pauses stay as short as after `HASTY` tries."""
+HASTY = 2
 
 
 def waiting() -> list[int]:
-    """Events that were stored some seconds ago and never handled: their message was lost."""
+    """New events whose time has come."""
     now = timezone.now()
-    old = Q(received_at__lt=now - timedelta(seconds=5)) | Q(received_at__gt=now)  # or our clock was put back
-    rows = CrmEvent.objects.filter(old, state=CrmEvent.State.NEW)
+    lost = Q(received_at__lt=now - LOST) | Q(received_at__gt=now)  # or our clock was put back
+    rows = CrmEvent.objects.filter(Q(not_before__lte=now) | Q(not_before=None) & lost, state=State.NEW)
     return list(rows.order_by("id").values_list("id", flat=True)[:500])
 
 
-def handle(event_id: int) -> None:
-    """Understand a stored event and do what it asks for. Repetitions do nothing."""
-    row = CrmEvent.objects.select_related("credential__company").get(pk=event_id)
-    if row.state != CrmEvent.State.NEW:
-        return
+def handle(event_id: int) -> float | None:
+    """Understand a stored event and do what it asks for. Repetitions do nothing.
+
+    Returns the seconds after which to come again, where something must be tried again.
+    """
+    row = _take_up(event_id)
+    if row is None:
+        return None
+    try:
+        outcome = _understand(row)
+    except PASSING as error:
+        return _later(row, error)
+    except OutboundError as error:
+        _note(row, state=State.FAILED, error=error.words)
+    except Exception as error:
+        log.exception("CRM event not understood", crm_event=row.pk)
+        _note(row, state=State.FAILED, error=f"{type(error).__name__}: {error}")
+    else:
+        _note(row, state=State.HANDLED, outcome=outcome.code, details=dict(outcome.details), error="")
+    return None
+
+
+def _take_up(event_id: int) -> CrmEvent | None:
+    """The event, if it is new and nobody else is at it."""
+    now = timezone.now()
+    free = CrmEvent.objects.filter(Q(not_before=None) | Q(not_before__lte=now), pk=event_id, state=State.NEW)
+    with hot_write():
+        if not free.update(not_before=now + LEASE, attempts=F("attempts") + 1):
+            return None
+    return CrmEvent.objects.select_related("credential__company", "command__connection").get(pk=event_id)
+
+
+def _understand(row: CrmEvent) -> Outcome:
     credential = row.credential
     http = credentials.http_for(credential, purpose="event")
     wire = Request("POST", row.path, bytes(row.body), row.query, row.headers)
-    outcome, state = "", CrmEvent.State.HANDLED
-    try:
-        for event in credential.adapter.events(wire, http, credential.values):
-            if _first_time(credential, event):
-                outcome = _do(credential, event) or outcome
-    except OutboundError as error:
-        outcome, state = error.words, CrmEvent.State.FAILED
-    except Exception as error:
-        log.exception("CRM event not understood", crm_event=row.pk)
-        outcome, state = f"{type(error).__name__}: {error}", CrmEvent.State.FAILED
-    row.state, row.outcome = state, outcome
-    row.error = outcome if state == CrmEvent.State.FAILED else ""
-    row.save(update_fields=["state", "outcome", "error"])
+    outcome = Outcome()
+    for event in credential.adapter.events(wire, http, credential.values):
+        outcome = _do(row, event)
+    return outcome
 
 
-def _first_time(credential: Credential, event: Event) -> bool:
-    if not event.key:
-        return True
-    try:
-        with transaction.atomic():
-            SeenEvent.objects.create(credential=credential, key=event.key[:200])
-    except IntegrityError:
-        return False
-    return True
+def _later(row: CrmEvent, error: OutboundError) -> float | None:
+    now = timezone.now()
+    if now - row.received_at > PATIENCE:
+        _note(row, state=State.GIVEN_UP, error=error.words)
+        return None
+    hasty = now - row.received_at < HASTE
+    wait = sync.pause(min(row.attempts, HASTY) if hasty else row.attempts, error.retry_after)
+    _note(row, not_before=now + timedelta(seconds=wait), error=error.words)
+    return wait
 
 
-def _do(credential: Credential, event: Event) -> str:
+def _note(row: CrmEvent, **changes: Any) -> None:
+    CrmEvent.objects.filter(pk=row.pk, state=State.NEW).update(**changes)
+
+
+def _do(row: CrmEvent, event: Event) -> Outcome:
+    credential = row.credential
     if isinstance(event, DialRequested):
-        return dial(credential, event)
+        return dials.handle(row, event)
     if isinstance(event, SecretsChanged):
-        credentials.store(credential, event.secrets)
+        with hot_write():
+            if SeenEvent.first(credential, event.key):  # later these secrets may be older than those we have
+                credentials.store(credential, event.secrets)
         sync.resume(credential)
         if event.installed:
             prepare(credential)
-        return "connected"
+        return Outcome("connected")
     if isinstance(event, Disconnected):
-        Credential.objects.filter(pk=credential.pk).update(
-            state=Credential.State.DISCONNECTED, state_words="the application was removed in the CRM"
-        )
-        return "disconnected"
-    return ""
+        with hot_write():
+            if SeenEvent.first(credential, event.key):
+                _disconnect(credential)
+        return Outcome("disconnected")
+    return Outcome()
+
+
+def troubles(credential: Credential) -> QuerySet[CrmEvent]:
+    """Events of the last days that did not, or not yet, lead to what the CRM asked for; the newest first."""
+    lately = CrmEvent.objects.filter(credential=credential, received_at__gt=timezone.now() - LATELY)
+    unfinished = Q(state__in=(State.FAILED, State.GIVEN_UP)) | (Q(state=State.NEW) & ~Q(error=""))
+    return lately.filter(unfinished | Q(outcome__in=dials.NOT_DIALLED)).order_by("-received_at")
+
+
+def in_words(event: CrmEvent) -> str:
+    """What came of an event, or what keeps it from being done."""
+    return words.in_words(OUTCOMES, event.outcome, event.details) if event.outcome else words.ours(event.error)
+
+
+def _disconnect(credential: Credential) -> None:
+    Credential.objects.filter(pk=credential.pk).update(
+        state=Credential.State.DISCONNECTED, state_words=_("the application was removed in the CRM")
+    )
 
 
 def prepare(credential: Credential) -> None:
@@ -96,73 +153,3 @@ def prepare(credential: Credential) -> None:
         http,
         lambda secrets: credential.adapter.prepare(http, secrets, credential.handler_url, lines, settings),
     )
-
-
-# --- Click to call ----------------------------------------------------------------------------------------------------
-
-
-def dial(credential: Credential, event: DialRequested) -> str:
-    """An employee clicked a number in the CRM: his phone rings first, then the client's."""
-    origin = {
-        "credential": credential.pk,
-        "crm_call": event.crm_call,
-        "crm_user": event.crm_user,
-        "crm_entity": event.crm_entity,
-    }
-    phone = phones.normalise(event.phone, credential.company.region)
-    line = phones.normalise(event.line, credential.company.region) if event.line else ""
-    connection, extension, why = _who_dials(credential, event, line)
-    if connection and extension and _clicked_twice(connection, extension, phone):
-        why = "the same number was clicked twice"
-    elif connection and extension and phones.is_phone(phone):
-        own_line = line if line and connection.virtual_numbers.filter(number=line).exists() else ""
-        try:
-            command = commands.dial(connection, extension=extension, phone=phone, line=own_line, origin=origin)
-            return f"dialling: {command.wire_id}"
-        except OutboundError as error:
-            why = error.words
-    elif connection and extension:
-        why = f"{event.phone} is not a phone number"
-    _refuse(credential, event, why)
-    return f"not dialled: {why}"
-
-
-def _clicked_twice(connection: Connection, extension: str, phone: str) -> bool:
-    """People double-click: within some seconds the same wish is one call."""
-    lately = Command.objects.filter(connection=connection, kind="dial", created_at__gte=timezone.now() - DOUBLE_CLICK)
-    lately = lately.exclude(state=Command.State.REFUSED)
-    return lately.filter(details__extension=extension, details__phone=phone).exists()
-
-
-def _who_dials(credential: Credential, event: DialRequested, line: str) -> tuple[Connection | None, str, str]:
-    """The connection and extension of the employee who clicked; else why there is none."""
-    able = [
-        connection
-        for connection in Connection.objects.filter(
-            integrations__credential=credential, integrations__active=True, active=True
-        ).distinct()
-        if PbxCapability.DIAL in connection.protocol.capabilities
-    ]
-    if not able:
-        return None, "", "no active integration of this account has a PBX that can dial"
-    connection = next((row for row in able if line and row.virtual_numbers.filter(number=line).exists()), able[0])
-    mapping = EmployeeMapping.objects.filter(integration__credential=credential)
-    if event.crm_user:
-        employees = mapping.filter(crm_user=event.crm_user).values("employee")
-    else:
-        # Nobody clicked (a form on the site asked for a call): the responsible's first employee that has an extension.
-        employees = mapping.values("employee")
-    extension = Extension.objects.filter(employee__in=Employee.objects.filter(pk__in=employees)).order_by("id").first()
-    if extension is None:
-        return connection, "", f"user {event.crm_user} of the CRM is not mapped to an employee with an extension"
-    return connection, extension.number, ""
-
-
-def _refuse(credential: Credential, event: DialRequested, why: str) -> None:
-    http = credentials.http_for(credential, purpose="refused dial")
-    try:
-        credentials.speaking(
-            credential, http, lambda secrets: credential.adapter.refuse_call(http, secrets, event, why)
-        )
-    except OutboundError as error:
-        log.warning("could not tell the CRM that the call was not made", words=error.words)

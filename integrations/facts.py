@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from crm_adapters.base import CallFacts, Participant
+from crm_adapters.base import CallFacts, Participant, Priority, Step
 from telephony import recordings
-from telephony.fold import CallState
+from telephony.fold import CallState, Source
 from telephony.models import Call, Recording
 from telephony.models import Participant as Person
 
@@ -50,7 +50,13 @@ def facts_of(
         crm_entity=mine.get("crm_entity", ""),
         live=not finished and not late and timezone.now() - min(call.first_received_at, call.started_at) < LIVE,
         gathering=bool(call.waiting_leg),
+        backfilled=call.source != Source.LIVE,
     )
+
+
+def urgency(facts: CallFacts, step: Step) -> Priority:
+    """A call that nobody saw live comes after everything else of the account, in all its steps."""
+    return Priority.BACKFILL if facts.backfilled else step.priority
 
 
 def _participant(person: Person, wanting: Wanting, finished: bool) -> Participant:

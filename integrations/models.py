@@ -17,7 +17,7 @@ from crm_adapters import registry
 from crm_adapters.base import Adapter
 from employees import installation
 from employees.models import Company, Employee
-from telephony.models import Call, Connection, VirtualNumber, digest
+from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 
 class Credential(models.Model):
@@ -151,7 +151,8 @@ class CallSync(models.Model):
     There is work while `wanted` (the version of the call to be reflected) is above `noted` (the version that is). The
     planner writes what is wanted, the worker what was done; neither touches the other's columns. `intent` names the
     step whose request is under way; an intent whose lease ran out is a request of unknown fate. `progress` is the
-    adapter's own notes (the CRM's ids).
+    adapter's own notes (the CRM's ids). `error_kind` stands while the last try failed, at `failed_at`; errors of one
+    `cause` are alike.
     """
 
     class State(models.TextChoices):
@@ -180,8 +181,10 @@ class CallSync(models.Model):
     not_before = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     parked = models.BooleanField(_("parked"), default=False)
-    error_kind = models.CharField(max_length=20, blank=True)
+    error_kind = models.CharField(_("kind of error"), max_length=20, blank=True)
     error = models.TextField(_("error"), blank=True)
+    cause = models.CharField(max_length=200, blank=True, default="", db_default="", editable=False)
+    failed_at = models.DateTimeField(_("last failed"), null=True)
     history = models.JSONField(default=list)
 
     class Meta:
@@ -196,10 +199,20 @@ class CallSync(models.Model):
             ),
             models.Index(fields=["integration", "reason"], condition=~Q(state="wanted"), name="sync_reasons"),
             models.Index(fields=["credential"], condition=Q(parked=True), name="sync_parked"),
+            models.Index(
+                fields=["credential", "parked", "error_kind", "cause", "failed_at"],
+                condition=Q(state="wanted") & ~Q(error_kind=""),
+                name="sync_troubles",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.call} → {self.credential}"
+
+    @property
+    def error_code(self) -> str:
+        """The CRM's code of the error, where it has one."""
+        return self.cause.partition(" ")[0]
 
 
 class Lane(models.Model):
@@ -216,14 +229,19 @@ class Lane(models.Model):
 
 
 class CrmEvent(models.Model):
-    """A request of a CRM as it came. Kept before it is understood, like those of PBXs."""
+    """A request of a CRM as it came. Kept before it is understood, like those of PBXs.
+
+    A new one is taken up when `not_before` has come, `attempts` times so far. `outcome` is a code whose words are
+    filled from `details`; `command` is what it made us ask of the PBX.
+    """
 
     class State(models.IntegerChoices):
         NEW = 0, _("new")
         HANDLED = 1, _("handled")
         FAILED = 2, _("not understood")
+        GIVEN_UP = 3, _("given up")
 
-    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events")
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="events", db_index=False)
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
     path = models.CharField(max_length=200, blank=True)
     query = models.TextField(blank=True)
@@ -231,12 +249,19 @@ class CrmEvent(models.Model):
     body = models.BinaryField()
     state = models.SmallIntegerField(_("state"), choices=State, default=State.NEW)
     error = models.TextField(_("error"), blank=True)
-    outcome = models.TextField(blank=True)
+    outcome = models.TextField(_("what came of it"), blank=True)
+    details = models.JSONField(null=True)
+    command = models.ForeignKey(Command, models.SET_NULL, null=True, related_name="+")
+    attempts = models.PositiveIntegerField(_("tries"), default=0, db_default=0)
+    not_before = models.DateTimeField(_("next try"), null=True)
 
     class Meta:
         verbose_name = _("CRM event")
         verbose_name_plural = _("CRM events")
-        indexes = [models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new"),
+            models.Index(fields=["credential", "-received_at"], name="crm_event_by_account"),
+        ]
 
 
 class SeenEvent(models.Model):
@@ -244,7 +269,12 @@ class SeenEvent(models.Model):
 
     credential = models.ForeignKey(Credential, models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)
-    at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["credential", "key"], name="one_handling_per_event")]
+
+    @classmethod
+    def first(cls, credential: Credential, key: str) -> bool:
+        """Note a key; false when it was noted before. What has no key is never a repetition."""
+        return not key or cls.objects.get_or_create(credential=credential, key=key[:200])[1]

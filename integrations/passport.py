@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from telephony import passport as telephony_passport
 from telephony.models import Call, Exchange, Recording
 from telephony.passport import Moment, TelephonyPassport
-from telephony.words import in_words
+from telephony.words import in_words, ours
 
 from . import words
 from .models import CallSync, Credential, Integration
+from .plan import CONFIRMED
 
 State = CallSync.State
 
@@ -97,7 +98,7 @@ def _account(call: Call, row: CallSync, exchanges: list[Exchange]) -> Account:
 
 
 def _step(step: dict[str, Any]) -> Moment:
-    said = step.get("words", "")
+    said = words.spoken(step.get("words", ""))
     name = in_words(words.STEPS, step.get("step", ""))
     at = parse_datetime(step.get("at", "")) or timezone.now()
     return Moment(at, f"{name}: {said}" if said and said != name else name, "success")
@@ -117,6 +118,8 @@ def standing(row: CallSync) -> Standing:
         return Standing("parked", "danger", _("parked"), error_words(row))
     if row.wanted > row.noted:
         return _unwritten(row)
+    if row.reason == CONFIRMED:
+        return Standing("written", "success", _("written"), reason)
     if not row.wanted:
         return Standing("nothing", "", _("nothing to write yet"))
     return Standing("written", "success", _("written"))
@@ -133,20 +136,28 @@ def _unwritten(row: CallSync) -> Standing:
 
 
 def _paused_words(credential: Credential) -> str:
-    state = credential.get_state_display()
-    return f"{state}: {credential.state_words}" if credential.state_words else str(state)
+    state, said = credential.get_state_display(), ours(credential.state_words)
+    return f"{state}: {said}" if said else str(state)
 
 
 def error_words(row: CallSync) -> str:
     """The error of the last try: what the CRM did, and its own words."""
-    kind = in_words(words.ERRORS, row.error_kind)
-    return f"{row.credential.adapter.title}: {kind} ({row.error})" if row.error else ""
+    if not row.error:
+        return ""
+    told = f"{row.credential.adapter.title}: {in_words(words.ERRORS, row.error_kind)}"
+    return told if row.error_kind == "doubt" else f"{told} ({crm_words(row)})"
+
+
+def crm_words(row: CallSync) -> str:
+    """The words of the last error, with the CRM's code."""
+    own = ours(row.error.removeprefix(row.error_code).strip())
+    return f"{row.error_code} {own}".strip()
 
 
 def what_next(call: Call, row: CallSync, now: datetime | None = None) -> str:
     """What happens next with this call in this account, in words."""
     now = now or timezone.now()
-    if row.state == State.SKIPPED:
+    if row.state == State.SKIPPED or row.reason == CONFIRMED:
         return _("Nothing more happens.")
     if row.state == State.WAITING:
         return _("It is written, or not, as soon as you decide.")

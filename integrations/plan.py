@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from threading import Timer
 from typing import Any
 
-from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -18,6 +16,8 @@ from employees.models import Extension
 from telephony import directory as telephony_directory
 from telephony import statements
 from telephony.directory import Short
+from telephony.fold import Source
+from telephony.hot import after_commit
 from telephony.models import Call, Command
 from telephony.models import Participant as Person
 from telephony.providers.base import Direction
@@ -26,13 +26,15 @@ from telephony.signals import calls_changed
 from . import directory
 from .actors import sync_calls
 from .directory import Wanting
-from .facts import facts_of
+from .facts import facts_of, urgency
 from .models import CallSync
 
 State = CallSync.State
 Handling = Extension.Handling
 LEFT = "left_unwritten"
 """The reason of calls that somebody chose not to write after they had waited."""
+CONFIRMED = "confirmed"
+"""The reason of calls whose last write was doubtful, and of which somebody has said that the CRM has them."""
 PLANNED = ["state", "reason", "details", "wanted", "priority", "due_at", "integration"]
 
 
@@ -109,7 +111,7 @@ def _accounts(call: Call, rows: list[CallSync]) -> list[tuple[Wanting, CallSync 
 
 def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     """Bring a row to what is wanted now; true when that changed it. What a person decided stays decided."""
-    if row.reason == LEFT:
+    if row.reason in (LEFT, CONFIRMED):
         return False
     before = (row.state, row.reason, row.wanted)
     verdict = consider(call, wanting, already=row.state == State.WANTED)
@@ -129,7 +131,7 @@ def _plan_step(row: CallSync, wanting: Wanting, facts: CallFacts) -> None:
     if step or row.intent:
         row.wanted = facts.version
         row.due_at = timezone.now() + timedelta(seconds=step.settle if step else 0)
-        row.priority = step.priority if step else row.priority
+        row.priority = urgency(facts, step) if step else row.priority
 
 
 def _in_filter(call: Call, wanting: Wanting) -> bool:
@@ -140,6 +142,8 @@ def consider(call: Call, wanting: Wanting, already: bool = False) -> Verdict:
     """Whether this call belongs into this account. One that is written already is always brought to its end."""
     if already:
         return Verdict(State.WANTED)
+    if call.source == Source.IMPORT:
+        return Verdict(State.SKIPPED, "imported")
     if call.direction == Direction.INTERNAL:
         return Verdict(State.SKIPPED, "internal_call")
     if directory.is_employee_phone(wanting.company_id, call.client_phone):
@@ -171,7 +175,7 @@ def _wake(rows: list[CallSync]) -> None:
         if row.state == State.WANTED and row.wanted > row.noted:
             first.setdefault(row.credential_id, row)
     for row in first.values():
-        transaction.on_commit(partial(_send, row), robust=True)
+        after_commit(_send, row)
 
 
 def _send(row: CallSync) -> None:

@@ -181,4 +181,5 @@ portal.in_menu("index", gettext_lazy("Overview"), "space_dashboard", group="", o
 portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", order=2, inside=("call", "dial"))
 portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettext_lazy("People"), order=51)
 
-from . import account_pages, integration_pages  # noqa: E402, F401  (they register their pages)
+# They register their pages.
+from . import account_pages, coverage_pages, integration_pages, unwritten_pages  # noqa: E402, F401

@@ -36,6 +36,7 @@ from telephony.threads import Together
 from . import claims, credentials
 from .claims import WORKED, Claim, Idle, lanes_of
 from .directory import Wanting
+from .facts import urgency
 from .models import CallSync, Credential, Lane
 
 log = structlog.get_logger(__name__)
@@ -225,7 +226,7 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, claim
     row.history = [*row.history, {"at": now.isoformat(), "step": name, "words": result.words}][-HISTORY:]
     facts = work.job.facts
     if following := wanting.adapter.plan(Job(facts, work.job.settings, row.progress)):
-        row.priority = following.priority
+        row.priority = urgency(facts, following)
     else:
         row.noted = max(row.noted, facts.version)
     if row.due_at:
@@ -236,6 +237,7 @@ def _note_error(row: CallSync, step: Step, error: OutboundError, claim: Claim, n
     row.attempts += 1
     log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
+    row.cause, row.failed_at = error.cause[:200], now
     # A look that fails leaves the doubt that it was to settle.
     row.intent = step.name if error.fate_unknown or claim.looking else ""
     row.not_before = None

@@ -12,9 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from employees.models import Company, Extension
-from telephony.models import Call, Connection, InboxEvent, Recording
+from telephony import coverage, history
+from telephony.models import Call, Connection, HistoryRun, InboxEvent, Recording
+from telephony.recordings import waiting_for_storage
 
-from .models import CallSync, Credential, Integration
+from . import crm_events
+from .models import Credential, Integration
+from .unwritten import Chosen
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Trouble:
 
 def of(company: Company) -> list[Trouble]:
     """The worst first."""
-    found = [*_accounts(company), *_parked(company), *_failed_events(company), *_extensions(company)]
+    found = [*_accounts(company), *_parked(company), *_storage(company), *_failed_events(company)]
+    found += [*_crm_events(company), *_coverage(company), *_extensions(company)]
     return [*found, *_switched_off(company), *_recordings(company)]
 
 
@@ -43,14 +48,29 @@ def _accounts(company: Company) -> list[Trouble]:
 
 
 def _parked(company: Company) -> list[Trouble]:
-    count = CallSync.objects.filter(credential__company=company, parked=True).count()
+    count = Chosen(Credential.objects.filter(company=company), parked=True).rows().count()
     text = ngettext(
         "%(count)d call could not be written and waits for you.",
         "%(count)d calls could not be written and wait for you.",
         count,
     )
-    link = reverse("portal:calls") + "?crm=problem"
+    link = reverse("portal:unwritten")
     return [Trouble("danger", "block", text % {"count": count}, link)] if count else []
+
+
+def _storage(company: Company) -> list[Trouble]:
+    rows = waiting_for_storage().filter(company=company)
+    if not (first := rows.first()):
+        return []
+    count = rows.count()
+    text = ngettext(
+        "%(count)d recording waits: the storage does not take it (%(words)s). Make room; it is then stored by itself.",
+        "%(count)d recordings wait: the storage does not take them (%(words)s). Make room; they are then stored by "
+        "themselves.",
+        count,
+    )
+    values = {"count": count, "words": first.error}
+    return [Trouble("danger", "hard_drive", text % values, reverse("portal:call", args=[first.call.uuid]))]
 
 
 def _failed_events(company: Company) -> list[Trouble]:
@@ -65,6 +85,40 @@ def _failed_events(company: Company) -> list[Trouble]:
             )
             values = {"count": count, "name": row.name}
             found.append(Trouble("warning", "error", text % values, reverse("portal:connection", args=[row.uuid])))
+    return found
+
+
+def _coverage(company: Company) -> list[Trouble]:
+    """Yesterday is not whole, or nobody can say whether it is."""
+    found = []
+    for row in Connection.objects.filter(company=company, active=True).select_related("company"):
+        link = reverse("portal:coverage", args=[row.uuid])
+        missing = len(coverage.absent(row, timezone.localdate() - timedelta(days=1)))
+        if missing:
+            text = ngettext(
+                "%(count)d call of yesterday that “%(name)s” has is not here.",
+                "%(count)d calls of yesterday that “%(name)s” has are not here.",
+                missing,
+            )
+            found.append(Trouble("danger", "fact_check", text % {"count": missing, "name": row.name}, link))
+        for run in history.shown(row):
+            if run.error and run.state in (HistoryRun.State.OPEN, HistoryRun.State.FAILED):
+                said = _("The history of “%(name)s” could not be asked: %(words)s")
+                found.append(Trouble("warning", "history", said % {"name": row.name, "words": run.error}, link))
+    return found
+
+
+def _crm_events(company: Company) -> list[Trouble]:
+    found = []
+    for row in Credential.objects.filter(company=company):
+        if count := crm_events.troubles(row).count():
+            text = ngettext(
+                "%(count)d event of the account “%(name)s” did not lead to what the CRM asked for.",
+                "%(count)d events of the account “%(name)s” did not lead to what the CRM asked for.",
+                count,
+            )
+            link = reverse("portal:credential", args=[row.uuid]) + "#events"
+            found.append(Trouble("warning", "ads_click", text % {"count": count, "name": row}, link))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import Counter
@@ -10,7 +9,7 @@ from prometheus_client import Counter
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Refused, Request
 from telephony.bodies import storable
-from telephony.hot import hot_write
+from telephony.hot import after_commit, hot_write
 from telephony.models import digest
 from telephony.refusals import Refusals
 
@@ -41,7 +40,7 @@ def receive(request: HttpRequest, crm: str, path: str = "") -> HttpResponse:
     except Refused as refusal:
         refusals.labels(crm, refusal.code).inc()
         return JsonResponse({"error": refusal.code}, status=refusal.status)
-    transaction.on_commit(lambda: handle_crm_event.send(event.pk), robust=True)
+    after_commit(handle_crm_event.send, event.pk)
     return HttpResponse(status=200)
 
 

@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy
 from telephony.words import DECISIONS as TELEPHONY_DECISIONS
 from telephony.words import ERRORS as VENDOR_ERRORS
 from telephony.words import PURPOSES as PBX_PURPOSES
+from telephony.words import fill, ours
 
 REASONS: dict[str, Any] = {
+    "imported": gettext_lazy("Imported from the PBX's history into the journal alone, as was chosen."),
     "internal_call": gettext_lazy("An internal call between employees: such calls are not written into a CRM."),
     "employee_phone": gettext_lazy(
         "%(phone)s stands in an employee's card: calls with employees' own phones are private and are not written."
@@ -23,9 +25,23 @@ REASONS: dict[str, Any] = {
     "left_unwritten": gettext_lazy(
         "Somebody decided about the extension %(extensions)s later, and chose to leave the calls before unwritten."
     ),
+    "confirmed": gettext_lazy(
+        "The answer to the last write was lost. Somebody has looked and said that the CRM has this call."
+    ),
     "hidden_number": gettext_lazy("The caller hid his number, and this CRM takes no call without a number."),
 }
 """Why a call is not written (`CallSync.reason`)."""
+
+UNWANTED: dict[str, Any] = {
+    "imported": gettext_lazy("imported into the journal alone"),
+    "internal_call": gettext_lazy("internal calls"),
+    "employee_phone": gettext_lazy("with employees' own phones"),
+    "number_not_in_list": gettext_lazy("by numbers that are not in the list"),
+    "extension_ignored": gettext_lazy("ignored extensions"),
+    "left_unwritten": gettext_lazy("left unwritten by a decision"),
+    "hidden_number": gettext_lazy("hidden numbers"),
+}
+"""The same in short, for how many calls of a day are not written."""
 
 ROUTING: dict[str, Any] = {
     "manager_found": gettext_lazy("%(client)s belongs to a manager: forwarded to extension %(extension)s."),
@@ -63,6 +79,23 @@ ERRORS: dict[str, Any] = {
 }
 """Kinds of errors of a step (`CallSync.error_kind`)."""
 
+OUTCOMES: dict[str, Any] = {
+    "connected": gettext_lazy("The account is connected."),
+    "disconnected": gettext_lazy("The application was removed in the CRM."),
+    "repeated": gettext_lazy("The CRM repeated an earlier event: there was nothing more to do."),
+    "dialled": gettext_lazy("Extension %(extension)s rings, then %(phone)s is dialled."),
+    "no_pbx": gettext_lazy("Not dialled: no active integration of this account has a PBX that can dial."),
+    "nobody_mapped": gettext_lazy(
+        "Not dialled: user %(user)s of the CRM is not mapped to an employee with an extension."
+    ),
+    "clicked_twice": gettext_lazy("Not dialled once more: the same number was clicked twice."),
+    "no_phone": gettext_lazy("Not dialled: %(phone)s is not a phone number."),
+    "too_late": gettext_lazy("Not dialled: too much time had passed since the click."),
+    "pbx_refused": gettext_lazy("Not dialled: the PBX refused: %(words)s"),
+    "doubt": gettext_lazy("Nobody knows whether the PBX dialled: its answer was lost. It was not asked again."),
+}
+"""What came of an event of a CRM (`CrmEvent.outcome`)."""
+
 STEPS: dict[str, Any] = {
     "register": gettext_lazy("The call was registered"),
     "cards": gettext_lazy("The card was shown or hidden"),
@@ -84,3 +117,10 @@ PURPOSES: dict[str, Any] = {
     "connect": gettext_lazy("Connecting the account"),
 }
 """What an exchange with a vendor was for."""
+
+
+def spoken(words: str | list[Any]) -> str:
+    """The words of a step as they are stored (`crm_adapters.base.Done`), in the reader's language."""
+    listed = [words] if isinstance(words, str) else words
+    told = (ours(each) if isinstance(each, str) else fill(ours(each[0]), each[1]) for each in listed)
+    return "; ".join(filter(None, told))

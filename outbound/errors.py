@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_DIFFERING = re.compile(r"\S*(?:\d|://)\S*")
+
 
 class OutboundError(Exception):
     """A request to a vendor did not do what it should.
@@ -19,6 +23,11 @@ class OutboundError(Exception):
         self.code = code
         self.retry_after = retry_after
         self.fate_unknown = fate_unknown
+
+    @property
+    def cause(self) -> str:
+        """Code, a space, and the words without what differs from call to call: ids, numbers, addresses."""
+        return f"{self.code} {' '.join(_DIFFERING.sub('…', self.words).split())}"
 
 
 class Temporary(OutboundError):
@@ -65,3 +74,7 @@ class DeadlineExceeded(Temporary):
     """The time budget is used up."""
 
     kind = "deadline"
+
+
+PASSING = (Temporary, RateLimited)
+"""What time mends: the same request may succeed later."""

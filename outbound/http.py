@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import IO, Any
 
 import requests
+from django.utils.translation import gettext_noop as _
 from requests.structures import CaseInsensitiveDict
 
 from .errors import AddressRefused, DeadlineExceeded, Temporary, VendorFault
@@ -40,11 +41,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A vendor's answer: `headers` compare without case, `body` is whole and at most `MAX_ANSWER` bytes."""
+    """A vendor's answer: `headers` compare without case, `body` is whole (of `size` bytes, at most `MAX_ANSWER`), but
+    only the beginning of an answer that was written into a file."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    size: int
 
     @property
     def text(self) -> str:
@@ -113,13 +116,14 @@ class Http:
         headers: Mapping[str, str] | None = None,
         shown: str | None = None,
         max_size: int = MAX_ANSWER,
+        into: IO[bytes] | None = None,
     ) -> Answer:
         """Send one request and read its whole answer; redirects are answers, not followed.
 
-        `shown` replaces the body in the record (for uploads). Raises `RateLimited` when our own limiter has no room in
-        time, `AddressRefused`, `DeadlineExceeded`, `Temporary` (all with `fate_unknown` where the request had left),
-        `VendorFault` for an answer over `max_size`. HTTP statuses raise nothing: what they mean is the vendor's
-        protocol.
+        `shown` replaces the body in the record (for uploads). The body is written `into` a file, where one is given.
+        Raises `RateLimited` when our own limiter has no room in time, `AddressRefused`, `DeadlineExceeded`,
+        `Temporary` (all with `fate_unknown` where the request had left), `VendorFault` for an answer over `max_size`
+        or shorter than it says. HTTP statuses raise nothing: what they mean is the vendor's protocol.
         """
         budget = self.deadline if deadline is None else deadline
         end = time.monotonic() + budget
@@ -134,7 +138,7 @@ class Http:
         answer: Answer | None = None
         failure = ""
         try:
-            answer = self._exchange(prepared, end, max_size)
+            answer = self._exchange(prepared, end, max_size, into)
             return answer
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
@@ -143,39 +147,49 @@ class Http:
             milliseconds = round((time.monotonic() - started) * 1000)
             self.record(self._masked(prepared, shown, answer, at, milliseconds, failure))
 
-    def _exchange(self, prepared: requests.PreparedRequest, end: float, max_size: int) -> Answer:
+    def _exchange(
+        self, prepared: requests.PreparedRequest, end: float, max_size: int, into: IO[bytes] | None
+    ) -> Answer:
         left = end - time.monotonic()
         if left <= 0:
-            raise DeadlineExceeded("no time left to ask", code="deadline")
+            raise DeadlineExceeded(_("no time left to ask"), code="deadline")
         session = _substitute or _session(self.allow_private)
         try:
             timeout = (min(5.0, left), left)
             with session.send(prepared, stream=True, timeout=timeout, allow_redirects=False) as response:
-                body = self._read(response, end, max_size)
+                body, size = self._read(response, end, max_size, into)
                 headers: Mapping[str, str] = CaseInsensitiveDict(response.headers)
-                return Answer(response.status_code, headers, body)
+                return Answer(response.status_code, headers, body, size)
         except AddressRefused:
             raise
         except requests.ConnectTimeout as error:
-            raise Temporary("no connection in time", code="connect_timeout") from error
+            raise Temporary(_("no connection in time"), code="connect_timeout") from error
         except requests.Timeout as error:
-            raise DeadlineExceeded("no answer in time", code="timeout", fate_unknown=True) from error
+            raise DeadlineExceeded(_("no answer in time"), code="timeout", fate_unknown=True) from error
+        except requests.exceptions.ChunkedEncodingError as error:
+            words = f"the answer is cut short: {mask(str(error), self.secrets, 300)}"
+            raise VendorFault(words, code="truncated", fate_unknown=True) from error
         except requests.RequestException as error:
             left_us = "NewConnectionError" not in repr(error) and "NameResolution" not in repr(error)
             words = mask(str(error), self.secrets, 300)
             raise Temporary(words, code="connection", fate_unknown=left_us) from error
 
     @staticmethod
-    def _read(response: requests.Response, end: float, max_size: int) -> bytes:
-        parts, size = [], 0
+    def _read(response: requests.Response, end: float, max_size: int, into: IO[bytes] | None) -> tuple[bytes, int]:
+        """The body (into a file: its first part) and its size. A body shorter than its Content-Length is an error."""
+        parts: list[bytes] = []
+        size = 0
         for part in response.iter_content(65_536):
             size += len(part)
             if size > max_size:
                 raise VendorFault(f"the answer is larger than {max_size} bytes", code="too_large", fate_unknown=True)
             if time.monotonic() > end:
-                raise DeadlineExceeded("the answer came too slowly", code="timeout", fate_unknown=True)
-            parts.append(part)
-        return b"".join(parts)
+                raise DeadlineExceeded(_("the answer came too slowly"), code="timeout", fate_unknown=True)
+            if into is not None:
+                into.write(part)
+            if into is None or not parts:
+                parts.append(part)
+        return b"".join(parts), size
 
     def _masked(
         self,
@@ -192,7 +206,7 @@ class Http:
         if answer:
             kind = answer.headers.get("Content-Type", "")
             binary = kind.startswith(("audio/", "application/octet-stream"))
-            said = f"({len(answer.body)} bytes, {kind})" if binary else answer.text
+            said = f"({answer.size} bytes, {kind})" if binary else answer.text
         return Exchange(
             at=at,
             method=prepared.method or "",

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from django.utils.translation import gettext_noop as _
+
 from .errors import RateLimited
 
 CLOCKS_DIFFER = 60.0
@@ -84,5 +86,5 @@ def take_within(limiter: Limiter, limits: tuple[Limit, ...], budget: float) -> N
     end = time.monotonic() + budget
     while wait := limiter.take(limits):
         if time.monotonic() + wait > end:
-            raise RateLimited("our own limit for this account is used up", code="own_limit", retry_after=wait)
+            raise RateLimited(_("our own limit for this account is used up"), code="own_limit", retry_after=wait)
         time.sleep(wait)

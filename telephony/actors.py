@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import dramatiq
-from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, exchanges, inbox, recordings, routing, tracking
+from . import commands, exchanges, files, history, keeping, recordings, routing, tracking, watchdog
+from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
 from .signals import calls_changed
 
 
-@dramatiq.actor(queue_name="recordings", time_limit=300_000)
+@dramatiq.actor(queue_name="recordings", time_limit=600_000)
 def fetch_recording(recording_id: int) -> None:
     recordings.fetch(recording_id)
+
+
+@dramatiq.actor(queue_name="default", time_limit=600_000)
+def delete_old() -> None:
+    keeping.delete_old()
 
 
 @dramatiq.actor(queue_name="default")
 def look_up_visitor(call_id: int) -> None:
     tracking.look_up(call_id)
+
+
+@dramatiq.actor(queue_name="history", time_limit=600_000)
+def look_into_history(run_id: int) -> None:
+    """Waits for the PBX's report: a queue of its own, so that nothing else waits with it."""
+    history.work(run_id)
+    sweep_history()
 
 
 @receiver(calls_changed, sender=Call)
@@ -34,11 +45,11 @@ def enqueue_what_follows(calls: list[Call], **_: Any) -> None:
     for call in calls:
         for recording in call.audio:
             if recording.state == Recording.State.READY and recording.attempts == 0:
-                transaction.on_commit(partial(_fetch_by_key, call.pk, recording.key))
+                after_commit(_fetch_by_key, call.pk, recording.key)
         if "waiting_leg" in call.changes and routing.wanted(call):
-            transaction.on_commit(partial(routing.begin, call.pk, time.monotonic()))
+            after_commit(routing.begin, call.pk, time.monotonic())
         if tracking.wanted(call):
-            transaction.on_commit(partial(look_up_visitor.send, call.pk))
+            after_commit(look_up_visitor.send, call.pk)
 
 
 def _fetch_by_key(call_id: int, key: str) -> None:
@@ -58,15 +69,42 @@ def expect_quiet_recordings() -> None:
     recordings.expect_again()
 
 
+@every(seconds=60)
+def remove_loose_files() -> None:
+    files.remove_loose()
+
+
+@every(seconds=3600)
+def delete_what_is_old() -> None:
+    delete_old.send()
+
+
 @every(seconds=15)
 def close_silent_calls() -> None:
-    inbox.close_silent_calls()
+    watchdog.close_silent_calls()
 
 
 @every(seconds=60)
 def mend_after_a_clock_step() -> None:
     exchanges.limiter.mend_after_a_clock_step()
     recordings.mend_after_a_clock_step()
+    history.mend_after_a_clock_step()
+
+
+@every(seconds=5)
+def sweep_history() -> None:
+    for run_id in history.due():
+        look_into_history.send(run_id)
+
+
+@every(seconds=60)
+def plan_comparisons() -> None:
+    history.plan_comparisons()
+
+
+@every(seconds=86_400)
+def forget_old_runs() -> None:
+    history.forget_old_runs()
 
 
 @every(seconds=60)

@@ -15,7 +15,7 @@ from employees.admin import FactAdmin, FactInline, SupportAdmin
 from employees.sites import support
 
 from . import inbox, passport
-from .models import Call, Command, Connection, Exchange, InboxEvent, Participant, Recording, VirtualNumber
+from .models import Call, Command, Connection, Exchange, HistoryRun, InboxEvent, Participant, Recording, VirtualNumber
 
 
 @admin.register(Connection, site=support)
@@ -48,7 +48,7 @@ class ParticipantInline(FactInline):
 class CallAdmin(FactAdmin):
     icon = "call_log"
     list_display = ["started_at", "passport_link", "company", "direction", "client_phone", "extension", "outcome"]
-    list_filter = ["direction", "state", "outcome", "connection__provider", "company"]
+    list_filter = ["direction", "state", "outcome", "source", "connection__provider", "company"]
     list_select_related = ["company"]
     search_fields = ["client_phone", "virtual_number", "key", "uuid"]
     ordering = ["-started_at", "-id"]
@@ -105,6 +105,28 @@ class CommandAdmin(FactAdmin):
     list_filter = ["kind", "state", "company"]
     list_select_related = ["company", "connection", "requested_by"]
     ordering = ["-id"]
+
+
+@admin.register(HistoryRun, site=support)
+class HistoryRunAdmin(FactAdmin):
+    icon = "history"
+    list_display = [
+        "created_at",
+        "company",
+        "connection",
+        "kind",
+        "state",
+        "since",
+        "until",
+        "found",
+        "filled",
+        "error",
+    ]
+    list_filter = ["kind", "state", "company"]
+    list_select_related = ["company", "connection"]
+    search_fields = ["connection__name", "error"]
+    ordering = ["-id"]
+    exclude = ["lease"]
 
 
 @admin.register(Exchange, site=support)

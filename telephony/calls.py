@@ -57,7 +57,7 @@ def take_in(told: Told) -> list[Call]:
     changed: list[Call] = []
     folded: dict[CallKey, FoldedCall] = {}
     for key, facts in told.facts.items():
-        if not facts:
+        if not facts or _sealed(calls, key):
             continue
         folded[key] = fold(facts, dials.keys())
         call = calls.get(key) or _new_call(key, told.events[key])
@@ -100,8 +100,13 @@ def _move(told: Told, old: CallKey, new: CallKey) -> None:
         told.events[new] += told.events.pop(old, [])
 
 
+def _sealed(calls: dict[CallKey, Call], key: CallKey) -> bool:
+    """A call whose events are deleted: folded from what came since, it would forget everything."""
+    return key in calls and calls[key].sealed_at is not None
+
+
 def _load_earlier_facts(told: Told, calls: dict[CallKey, Call]) -> None:
-    ids = {call.pk: key for key, call in calls.items()}
+    ids = {call.pk: key for key, call in calls.items() if not _sealed(calls, key)}
     if not ids:
         return
     count: Counter[CallKey] = Counter()
@@ -137,6 +142,7 @@ def _apply(call: Call, folded: FoldedCall, dials: dict[str, Command]) -> bool:
     shift = timedelta(seconds=known.clock_shift or 0)
     whose = _shorts(known, folded).get(folded.extension, UNKNOWN)
     now: dict[str, object] = {
+        "source": folded.source,
         "direction": folded.direction,
         "state": folded.state,
         "outcome": folded.outcome or "",
@@ -190,6 +196,7 @@ def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
 
 _CALL_FIELDS = [
     "version",
+    "source",
     "direction",
     "state",
     "outcome",
@@ -275,6 +282,7 @@ _RANK = {
     Recording.State.READY: 2,
     Recording.State.STORED: 3,
     Recording.State.FAILED: 3,
+    Recording.State.DELETED: 4,
 }
 
 
@@ -290,7 +298,7 @@ def _save_recordings(calls: dict[CallKey, Call], folded: dict[CallKey, FoldedCal
             if row and _RANK[Recording.State(row.state)] >= _RANK[Recording.State(fact.state)]:
                 continue
             if row is None:
-                row = Recording(call_id=call.pk, key=fact.recording, vendor_url=fact.url)
+                row = Recording(company_id=call.company_id, call_id=call.pk, key=fact.recording, vendor_url=fact.url)
                 call.audio.append(row)
             row.state = Recording.State(fact.state)
             row.extension = fact.extension or row.extension

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from django.utils.translation import gettext as _
+from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from employees.models import User
-from outbound.errors import OutboundError, Rejected
+from outbound.errors import PASSING, OutboundError, Rejected
 
 from .exchanges import http_for
 from .models import Call, Command, Connection
@@ -24,23 +25,55 @@ def dial(
     extension: str,
     phone: str,
     line: str = "",
-    origin: dict[str, Any] | None = None,
     user: User | None = None,
 ) -> Command:
-    """Call the employee, then the client. `origin` is what the CRM that asked for it calls the call.
+    """Call the employee, then the client.
 
     Raises `outbound.errors.OutboundError`; the refused command is kept with its reason.
     """
     _must(connection, Capability.DIAL)
-    command = _begin(
-        connection, "dial", {"extension": extension, "phone": phone, "line": line}, origin=origin or {}, user=user
-    )
-    http = http_for(connection, purpose="dial", deadline=WEB_SECONDS)
-    with _Sent(command):
-        connection.protocol.dial(
-            http, connection.credentials, command=command.wire_id, extension=extension, phone=phone, line=line
-        )
+    command = intend_dial(connection, extension=extension, phone=phone, line=line, user=user)
+    try:
+        send_dial(command)
+    except OutboundError as error:
+        withdraw(command, error.words)
+        raise
     return command
+
+
+def intend_dial(
+    connection: Connection,
+    *,
+    extension: str,
+    phone: str,
+    line: str = "",
+    origin: dict[str, Any] | None = None,
+    user: User | None = None,
+) -> Command:
+    """Write down a dial that `send_dial` sends. `origin` is what the CRM that asked for it calls the call."""
+    details = {"extension": extension, "phone": phone, "line": line}
+    return _begin(connection, "dial", details, state=Command.State.INTENDED, origin=origin, user=user)
+
+
+def send_dial(command: Command) -> None:
+    """Send a dial that is only intended; one that somebody has taken up before is left to him.
+
+    Raises `outbound.errors.OutboundError`. After a passing one that surely had no effect it may be sent again.
+    """
+    intended = Command.objects.filter(pk=command.pk, state=Command.State.INTENDED)
+    if not intended.update(state=Command.State.SENT, sent_at=timezone.now()):
+        return
+    command.state = Command.State.SENT
+    connection, details = command.connection, command.details
+    http = http_for(connection, purpose="dial", deadline=WEB_SECONDS)
+    with _Sent(command, passing=Command.State.INTENDED):
+        connection.protocol.dial(http, connection.credentials, command=command.wire_id, **details)
+
+
+def withdraw(command: Command, why: str) -> None:
+    """A command that is only intended is not sent any more."""
+    intended = Command.objects.filter(pk=command.pk, state=Command.State.INTENDED)
+    intended.update(state=Command.State.REFUSED, error=why)
 
 
 def hangup(call: Call, user: User | None = None) -> Command:
@@ -97,8 +130,7 @@ def route(call: Call, extension: str, deadline: float) -> Command:
 
 def _must(connection: Connection, capability: Capability) -> None:
     if capability not in connection.protocol.capabilities:
-        words = _("%(pbx)s cannot do this.") % {"pbx": connection.protocol.title}
-        raise Rejected(words, code="not_supported")
+        raise Rejected(_("This PBX cannot do that."), code="not_supported")
 
 
 def _begin(
@@ -106,6 +138,7 @@ def _begin(
     kind: str,
     details: dict[str, Any],
     *,
+    state: Command.State = Command.State.SENT,
     call: Call | None = None,
     origin: dict[str, Any] | None = None,
     user: User | None = None,
@@ -117,6 +150,7 @@ def _begin(
         kind=kind,
         details=details,
         origin=origin or {},
+        state=state,
         requested_by=user,
     )
     command.wire_id = command.uuid.hex
@@ -125,10 +159,13 @@ def _begin(
 
 
 class _Sent:
-    """Notes what became of a command: accepted unless an error says otherwise."""
+    """Notes what became of a command: accepted unless an error says otherwise.
 
-    def __init__(self, command: Command):
-        self._command = command
+    `passing`: its state after an error that time mends.
+    """
+
+    def __init__(self, command: Command, passing: Command.State = Command.State.REFUSED):
+        self._command, self._passing = command, passing
 
     def __enter__(self) -> None:
         return None
@@ -136,15 +173,18 @@ class _Sent:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         command = self._command
         if isinstance(error, OutboundError):
-            command.state, command.error = Command.State.REFUSED, error.words
+            command.state, command.error = self._after(error), error.words
         elif error is None:
-            command.state = Command.State.ACCEPTED
+            command.state, command.error = Command.State.ACCEPTED, ""
         # The PBX's own late answer may have come first: it knows better than the immediate one.
         Command.objects.filter(pk=command.pk, state=Command.State.SENT).update(state=command.state, error=command.error)
+
+    def _after(self, error: OutboundError) -> Command.State:
+        if error.fate_unknown:
+            return Command.State.DOUBT
+        return self._passing if isinstance(error, PASSING) else Command.State.REFUSED
 
 
 def fail_unanswered(before: datetime) -> int:
     """Commands that were sent and never answered are shown as that."""
-    return Command.objects.filter(state=Command.State.SENT, created_at__lt=before).update(
-        state=Command.State.REFUSED, error="the PBX never answered"
-    )
+    return Command.objects.filter(state=Command.State.SENT, created_at__lt=before).update(state=Command.State.DOUBT)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
+from pydantic import BaseModel
 
 from employees import installation
 
@@ -12,7 +13,18 @@ from . import clocks, directory
 from .bodies import storable
 from .directory import Known
 from .models import Connection, InboxEvent
-from .providers.base import Closed, Fact, Leg, NotUnderstood, Parsed, Request
+from .providers.base import (
+    CallHistory,
+    Closed,
+    Fact,
+    HistoryLeg,
+    Leg,
+    NotUnderstood,
+    Parsed,
+    RecordingFact,
+    RecordingState,
+    Request,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +32,44 @@ OURS = "_callbridge/"
 """What the paths of events begin with that we write ourselves: nobody may send us such a one."""
 CLOSE_PATH = f"{OURS}close"
 """The path of events that we write ourselves when a call's end never came."""
+HISTORY_PATH = f"{OURS}history"
+"""The path of events that we write ourselves of calls that the PBX's history told us."""
+
+
+class Told(BaseModel):
+    """The body of an event at `HISTORY_PATH`: the legs of one call. What was told again has the same body."""
+
+    call: str
+    legs: tuple[HistoryLeg, ...]
+    journal_only: bool = False
+
+    @property
+    def body(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    def facts(self, at: datetime) -> list[Fact]:
+        """`at`: when the history was asked."""
+        ready = [
+            RecordingFact(
+                call=self.call,
+                at=at,
+                recording=recording,
+                state=RecordingState.READY,
+                extension=leg.callee.extension or leg.caller.extension,
+            )
+            for leg in self.legs
+            for recording in leg.recordings
+        ]
+        return [CallHistory(call=self.call, at=at, legs=self.legs, journal_only=self.journal_only), *ready]
+
+
+def close_event(connection_id: int, call: str, why: str, at: datetime) -> InboxEvent:
+    """`why`: a code of `words.CLOSED`, and what else is to be shown after a colon."""
+    return InboxEvent(connection_id=connection_id, received_at=at, path=CLOSE_PATH, body=f"{call}\n{why}".encode())
+
+
+def history_event(connection_id: int, told: Told, at: datetime) -> InboxEvent:
+    return InboxEvent(connection_id=connection_id, received_at=at, path=HISTORY_PATH, body=told.body)
 
 
 def request_of(event: InboxEvent) -> Request:
@@ -30,11 +80,7 @@ def parse(event: InboxEvent) -> list[Parsed]:
     """What an event says; an event that is not understood is marked as that, with the reason."""
     try:
         known = directory.by_id(event.connection_id)
-        if event.path == CLOSE_PATH:
-            call, why = bytes(event.body).decode().split("\n", 1)
-            parsed: list[Parsed] = [Closed(call=call, at=event.received_at, why=why)]
-        else:
-            parsed = known.provider.parse(request_of(event))
+        parsed = _ours(event) or known.provider.parse(request_of(event))
     except NotUnderstood as error:
         event.state, event.error = InboxEvent.State.FAILED, storable(str(error))
         return []
@@ -55,6 +101,16 @@ def _made_possible(event: InboxEvent, fact: Fact) -> Fact:
     if made != fact:
         event.impossible_time = fact.at
     return made
+
+
+def _ours(event: InboxEvent) -> list[Parsed]:
+    """What an event that we wrote ourselves says; nothing of another's."""
+    if event.path == CLOSE_PATH:
+        call, why = bytes(event.body).decode().split("\n", 1)
+        return [Closed(call=call, at=event.received_at, why=why)]
+    if event.path == HISTORY_PATH:
+        return [*Told.model_validate_json(bytes(event.body)).facts(event.received_at)]
+    return []
 
 
 def _recognise_clock(known: Known, event: InboxEvent, parsed: list[Parsed]) -> None:

@@ -1,7 +1,8 @@
 """The reducer: all facts known of a call in, the call as it is now out.
 
 Pure. Facts may come in any order and any number of times; the answer is the same, because each fold begins anew and
-sorts by leg and the vendor's own sequence.
+sorts by leg and the vendor's own sequence. The vendor's history of a call is its last word: where it is known, its legs
+take the place of those that were told live, so nobody takes part twice.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from .providers.base import (
+    CallHistory,
     Closed,
     Direction,
     Fact,
+    HistoryLeg,
     Leg,
     LegState,
     Note,
@@ -38,6 +41,14 @@ class CallState(enum.StrEnum):
     FINISHED = "finished"
 
 
+class Source(enum.StrEnum):
+    """Who told us of a call: the PBX while it lived, its history afterwards, or a person's import into the journal."""
+
+    LIVE = "live"
+    HISTORY = "history"
+    IMPORT = "import"
+
+
 @dataclass(slots=True)
 class Share:
     """An employee's share in a call. `leg` is where he is now or was last."""
@@ -55,6 +66,7 @@ class Share:
 class FoldedCall:
     """A call as its facts tell it. Numbers are as the vendor writes them. Times: None where not known."""
 
+    source: Source = Source.LIVE
     direction: Direction = Direction.IN
     state: CallState = CallState.RINGING
     client_number: str = ""
@@ -96,18 +108,23 @@ class _LegLine:
 def fold(facts: Iterable[Fact], dials: Collection[str] = ()) -> FoldedCall:
     """The call that these facts tell. `dials` are ids of dial commands of ours: their calls are outgoing."""
     facts = list(facts)
-    lines = _leg_lines([fact for fact in facts if isinstance(fact, Leg)])
-    call = FoldedCall(recordings=_recordings(facts))
-    callback = any(line.first.callback or line.first.command in dials for line in lines)
+    live = _leg_lines([fact for fact in facts if isinstance(fact, Leg)])
+    history = _last_history(facts)
+    past = _past_lines(history) if history else []
+    lines, told = past or live, past + live
+    call = FoldedCall(source=_source(facts), recordings=_recordings(facts))
+    callback = any(line.first.callback or line.first.command in dials for line in told)
     call.direction = _direction(lines, callback)
-    call.commands = tuple(dict.fromkeys(state.command for line in lines for state in line.states if state.command))
-    _read_numbers(call, lines, facts)
+    call.commands = tuple(dict.fromkeys(state.command for line in live for state in line.states if state.command))
+    _read_numbers(call, told, facts)
     _read_shares(call, lines, callback)
-    _read_times(call, facts)
+    _read_times(call, facts, history)
     _read_state(call, lines, callback)
     summary = max((fact for fact in facts if isinstance(fact, Summary)), key=lambda fact: fact.at, default=None)
     closed = next((fact for fact in facts if isinstance(fact, Closed)), None)
-    if summary:
+    if past:
+        _finish_by_history(call, lines, summary)
+    elif summary:
         _finish_by_summary(call, summary, lines)
     elif closed:
         _finish_by_legs(call, lines, closed.at)
@@ -163,6 +180,47 @@ def _with_client(leg: Leg) -> bool:
 def _prepares_callback(leg: Leg, callback: bool) -> bool:
     """The first leg of a callback rings the employee and looks incoming; the client is not on it."""
     return callback and not leg.caller.extension and bool(leg.callee.extension)
+
+
+# --- The vendor's history ---------------------------------------------------------------------------------------------
+
+
+def _source(facts: list[Fact]) -> Source:
+    histories = [fact for fact in facts if isinstance(fact, CallHistory)]
+    if not histories or any(isinstance(fact, (Leg, Summary)) for fact in facts):
+        return Source.LIVE
+    return Source.IMPORT if all(fact.journal_only for fact in histories) else Source.HISTORY
+
+
+def _last_history(facts: list[Fact]) -> CallHistory | None:
+    """The history as it was when it was asked for the last time."""
+    histories = [fact for fact in facts if isinstance(fact, CallHistory)]
+    return max(histories, key=lambda fact: (fact.at, repr(fact.legs)), default=None)
+
+
+def _past_lines(history: CallHistory) -> list[_LegLine]:
+    legs = sorted(history.legs, key=lambda leg: leg.started_at)
+    # The first leg of a callback rings the employee, and looks as if the client had called him.
+    callback = legs[0].direction is Direction.OUT and not legs[0].caller.extension
+    return [_past_line(history.call, number, leg, callback and not number) for number, leg in enumerate(legs)]
+
+
+def _past_line(call: str, number: int, leg: HistoryLeg, callback: bool) -> _LegLine:
+    rings = Leg(
+        call=call,
+        at=leg.started_at,
+        leg=f"history-{number:03}",
+        seq=1,
+        state=LegState.RINGING,
+        caller=leg.caller,
+        callee=leg.callee,
+        virtual_number=leg.virtual_number,
+        direction=leg.direction,
+        callback=callback,
+    )
+    talks = [replace(rings, seq=2, state=LegState.TALKING, at=leg.answered_at)] if leg.answered_at else []
+    ends = [replace(rings, seq=3, state=LegState.ENDED, at=leg.ended_at, why=leg.why)] if leg.ended_at else []
+    return _LegLine([rings, *talks, *ends])
 
 
 # --- Numbers and people -----------------------------------------------------------------------------------------------
@@ -229,22 +287,24 @@ _EARLY = datetime.min.replace(tzinfo=UTC)
 def _recordings(facts: list[Fact]) -> dict[str, RecordingFact]:
     rank = {RecordingState.ANNOUNCED: 0, RecordingState.ABSENT: 1, RecordingState.READY: 2}
     best: dict[str, RecordingFact] = {}
-    for fact in facts:
-        if isinstance(fact, RecordingFact):
-            known = best.get(fact.recording)
-            if known is None or rank[fact.state] > rank[known.state]:
-                kept = fact if known is None else replace(fact, extension=fact.extension or known.extension)
-                best[fact.recording] = kept
-            elif not known.extension and fact.extension:
-                best[fact.recording] = replace(known, extension=fact.extension)
+    told = [fact for fact in facts if isinstance(fact, RecordingFact)]
+    for fact in sorted(told, key=lambda fact: (fact.at, fact.extension, fact.url)):
+        known = best.get(fact.recording)
+        if known is None or rank[fact.state] > rank[known.state]:
+            kept = fact if known is None else replace(fact, extension=fact.extension or known.extension)
+            best[fact.recording] = kept
+        elif not known.extension and fact.extension:
+            best[fact.recording] = replace(known, extension=fact.extension)
     return dict(sorted(best.items()))
 
 
 # --- Times and state --------------------------------------------------------------------------------------------------
 
 
-def _read_times(call: FoldedCall, facts: list[Fact]) -> None:
-    moments = [fact.at for fact in facts if not isinstance(fact, (RecordingFact, Closed))]
+def _read_times(call: FoldedCall, facts: list[Fact], history: CallHistory | None) -> None:
+    moments = [fact.at for fact in facts if not isinstance(fact, (RecordingFact, Closed, CallHistory))]
+    if history:
+        moments += [leg.call_started_at or leg.started_at for leg in history.legs]
     call.started_at = min(moments or [fact.at for fact in facts], default=None)
     call.answered_at = min((share.answered_at for share in call.shares if share.answered_at), default=None)
 
@@ -286,8 +346,31 @@ def _finish_by_summary(call: FoldedCall, summary: Summary, lines: list[_LegLine]
     call.virtual_number = call.virtual_number or summary.virtual_number
     call.started_at = summary.started_at or call.started_at
     call.answered_at = summary.answered_at
+    _believe_in_extension(call, summary)
     outcome = summary.outcome or (Outcome.ANSWERED if summary.answered_at else _outcome_by_legs(call, lines))
     _finish(call, outcome, summary.at, summary.talk_seconds)
+
+
+def _believe_in_extension(call: FoldedCall, summary: Summary) -> None:
+    """Notifications overtake each other: until a leg tells who was there or who answered, the summary counts."""
+    told = any(share.answered_at for share in call.shares) if summary.answered_at else bool(call.shares)
+    if told or not summary.extension or call.direction is Direction.INTERNAL:
+        return
+    share = next((share for share in call.shares if share.extension == summary.extension), None)
+    if share is None:
+        share = Share(summary.extension, leg="", state=LegState.ENDED)
+        call.shares.append(share)
+    share.answered_at = summary.answered_at
+
+
+def _finish_by_history(call: FoldedCall, lines: list[_LegLine], summary: Summary | None) -> None:
+    """Its legs say whether and how long somebody talked. Why nobody did, a summary of the whole call knows better."""
+    outcome = Outcome.ANSWERED if call.answered_at else _outcome_by_legs(call, lines)
+    if summary:
+        call.virtual_number = call.virtual_number or summary.virtual_number
+        if summary.outcome and Outcome.ANSWERED not in (outcome, summary.outcome):
+            outcome = summary.outcome
+    _finish(call, outcome, max(line.last.at for line in lines), None)
 
 
 def _finish_by_legs(call: FoldedCall, lines: list[_LegLine], at: datetime) -> None:

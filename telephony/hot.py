@@ -34,6 +34,13 @@ def lock_drain() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DRAIN_LOCK])
 
 
+def after_commit(work: Callable[..., object], *values: Any) -> None:
+    """Do `work` once this transaction is on disk. What goes wrong then (the queue is down) is logged and undoes
+    nothing: what was to be done stands in the database, and a sweep finds it."""
+    # No partial: Django asks what goes wrong for its name.
+    transaction.on_commit(lambda: work(*values), robust=True)
+
+
 def persistently(work: Callable[[], T]) -> T:
     """Do `work`, a transaction of its own, again when the database breaks it off (a deadlock, a lost connection).
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from itertools import islice, zip_longest
 
 import structlog
 from django.db import OperationalError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from . import apart, calls, directory, statements
 from .bodies import storable
 from .calls import Told
 from .directory import Known
-from .events import CLOSE_PATH
-from .fold import CallState
 from .hot import Constant, hot_write, lock_drain
 from .models import Call, Command, Decision, InboxEvent
 from .providers.base import NO_TIME, CommandResult, Fact, Request
@@ -242,29 +239,3 @@ def _note_results(results: list[tuple[int, CommandResult]]) -> None:
         state = Command.State.ACCEPTED if result.ok else Command.State.REFUSED
         error = "" if result.ok else f"{result.code} {result.words}".strip()
         Command.objects.filter(connection_id=connection_id, wire_id=result.command).update(state=state, error=error)
-
-
-# --- Calls whose end never came ---------------------------------------------------------------------------------------
-
-
-def close_silent_calls(now: datetime | None = None) -> int:
-    """End calls whose legs are all over although the vendor's summary never came, or that were silent for a day.
-
-    The end is written as an event of our own, so that the call stays a fold over its events.
-    """
-    now = now or timezone.now()
-    silent = (
-        Call.objects.exclude(state=CallState.FINISHED)
-        .filter(Q(legs_ended_at__lt=now - timedelta(minutes=2)) | Q(first_received_at__lt=now - timedelta(days=1)))
-        .select_related("connection")[:BATCH]
-    )
-    events = []
-    for call in silent:
-        patience = timedelta(seconds=call.connection.protocol.summary_patience)
-        newest = call.events.order_by("-id").values_list("received_at", flat=True).first()
-        if newest and now - newest > patience:
-            body = f"{call.key}\nthe PBX never said how the call ended".encode()
-            events.append(InboxEvent(connection=call.connection, received_at=now, path=CLOSE_PATH, body=body))
-    if events:
-        store(events)
-    return len(events)

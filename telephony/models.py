@@ -19,7 +19,7 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 from clients.models import Client
 from employees.models import Company, Employee, User
 
-from .fold import CallState
+from .fold import CallState, Source
 from .providers import registry
 from .providers.base import Direction, Outcome, Provider, RecordingState
 
@@ -141,7 +141,7 @@ class InboxEvent(models.Model):
         FOLDED = 1, _("folded")
         FAILED = 2, _("not understood")
 
-    connection = models.ForeignKey(Connection, models.CASCADE, related_name="events")
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="events", db_index=False)
     call = models.ForeignKey("Call", models.CASCADE, null=True, related_name="events")
     received_at = models.DateTimeField(_("received"))
     path = models.CharField(max_length=200)
@@ -159,6 +159,7 @@ class InboxEvent(models.Model):
         verbose_name = _("PBX event")
         verbose_name_plural = _("PBX events")
         indexes = [
+            models.Index(fields=["connection", "received_at"], name="inbox_by_connection"),
             models.Index(fields=["connection", "id"], condition=models.Q(state=0), name="inbox_new"),
             models.Index(fields=["connection", "id"], condition=models.Q(state=2), name="inbox_failed"),
         ]
@@ -169,12 +170,17 @@ class InboxEvent(models.Model):
 
 class Command(models.Model):
     """Something we asked a PBX to do. `wire_id` is the id that the PBX knows it by; `origin` is where a dial came from
-    (the CRM's own id of the call, its user, its record)."""
+    (the CRM's own id of the call, its user, its record).
+
+    One that is only intended was never sent. One that was sent and of which no answer came is never sent again.
+    """
 
     class State(models.TextChoices):
+        INTENDED = "intended", _("to be sent")
         SENT = "sent", _("sent")
         ACCEPTED = "accepted", _("accepted")
         REFUSED = "refused", _("refused")
+        DOUBT = "doubt", _("no answer: perhaps carried out, perhaps not")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="+")
@@ -188,6 +194,7 @@ class Command(models.Model):
     error = models.TextField(blank=True)
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("command")
@@ -217,11 +224,19 @@ OUTCOMES = [
 ]
 
 
+SOURCES = [
+    (Source.LIVE, _("told live")),
+    (Source.HISTORY, _("filled in from the PBX's history")),
+    (Source.IMPORT, _("imported into the journal")),
+]
+
+
 class Call(models.Model):
     """One conversation attempt with one client, over all its legs and transfers: a fold over its events.
 
     `key` is the vendor's id of the whole call. `version` grows with each change. `utm` is what call tracking said of
-    the visitor.
+    the visitor. `sealed_at`: since then its events are deleted, so it is never folded again. `log_deleted_at`: then
+    requests about it were first deleted.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -229,6 +244,9 @@ class Call(models.Model):
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="calls", verbose_name=_("PBX connection"))
     key = models.CharField(max_length=200)
     version = models.PositiveIntegerField(default=0)
+    source = models.CharField(
+        _("source"), max_length=8, choices=SOURCES, default=Source.LIVE, db_default=Source.LIVE.value
+    )
     direction = models.CharField(_("direction"), max_length=8, choices=DIRECTIONS)
     state = models.CharField(_("state"), max_length=12, choices=STATES)
     outcome = models.CharField(_("outcome"), max_length=12, choices=OUTCOMES, blank=True)
@@ -254,6 +272,8 @@ class Call(models.Model):
     tracking_number = models.CharField(max_length=32, blank=True)
     utm = models.JSONField(default=dict)
     first_received_at = models.DateTimeField(default=timezone.now)
+    sealed_at = models.DateTimeField(null=True)
+    log_deleted_at = models.DateTimeField(null=True)
 
     # No columns: attached to calls that the inbox tells of (`signals.calls_changed`).
     people: list[Participant]
@@ -316,7 +336,10 @@ class Participant(models.Model):
 
 
 class Recording(models.Model):
-    """The audio of a call or of a part of it. `key` is the vendor's id. `revision` revokes links given out before."""
+    """The audio of a call or of a part of it. `key` is the vendor's id. `revision` revokes links given out before.
+
+    While `due_at` is set it is to be fetched then, a stored one once more. `waits_for_storage`: it could not be stored.
+    """
 
     class State(models.TextChoices):
         ANNOUNCED = RecordingState.ANNOUNCED, _("being made by the PBX")
@@ -324,8 +347,10 @@ class Recording(models.Model):
         ABSENT = RecordingState.ABSENT, _("there is none")
         STORED = "stored", _("stored")
         FAILED = "failed", _("could not be fetched")
+        DELETED = "deleted", _("deleted by the company's rule")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, null=True, related_name="+", db_index=False)
     call = models.ForeignKey(Call, models.CASCADE, related_name="recordings")
     key = models.CharField(max_length=300)
     extension = models.CharField(max_length=32, blank=True)
@@ -341,15 +366,28 @@ class Recording(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(_("error"), blank=True)
     stored_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+    waits_for_storage = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         verbose_name = _("recording")
         verbose_name_plural = _("recordings")
         constraints = [models.UniqueConstraint(fields=["call", "key"], name="one_recording_per_key")]
-        indexes = [models.Index(fields=["due_at"], condition=models.Q(state="ready"), name="recording_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="recording_to_fetch"),
+            models.Index(fields=["company"], condition=models.Q(waits_for_storage=True), name="recording_waits"),
+            models.Index(fields=["company", "stored_at"], condition=models.Q(state="stored"), name="recording_stored"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.call} · {self.get_state_display()}"
+
+
+class LooseFile(models.Model):
+    """A file in the storage that no recording names: one that a worker stores until `held_until`, or one to remove."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    held_until = models.DateTimeField(null=True, db_index=True)
 
 
 class Decision(models.Model):
@@ -405,6 +443,81 @@ class ExchangeCall(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["exchange", "call"], name="one_link_per_exchange_and_call")]
+
+
+class HistoryRun(models.Model):
+    """A look into a PBX's own history: what it knows of a period is compared with our calls, the newest day first.
+
+    The calls that began at `reached` or later are compared; the run is done when that is `since`. `into_crm` concerns
+    imports alone. `going_on` are the vendor's ids of calls that we lack and that were not over yet. Whoever has the
+    lease works.
+    """
+
+    class Kind(models.TextChoices):
+        WATCHDOG = "watchdog", _("end of silent calls")
+        OUTAGE = "outage", _("after an outage")
+        SCHEDULED = "scheduled", _("comparison")
+        IMPORT = "import", _("import")
+
+    class State(models.TextChoices):
+        OPEN = "open", _("under way")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", verbose_name=_("company"))
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="history_runs", verbose_name=_("PBX connection")
+    )
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind)
+    state = models.CharField(_("state"), max_length=12, choices=State, default=State.OPEN)
+    since = models.DateTimeField(_("from"))
+    until = models.DateTimeField(_("to"))
+    reached = models.DateTimeField()
+    into_crm = models.BooleanField(default=True)
+    asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("asked by"))
+    found = models.PositiveIntegerField(_("calls in the PBX"), default=0)
+    filled = models.PositiveIntegerField(_("filled in"), default=0)
+    corrected = models.PositiveIntegerField(_("corrected"), default=0)
+    going_on = models.JSONField(default=list)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(_("error"), blank=True)
+    not_before = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("look into the PBX's history")
+        verbose_name_plural = _("looks into PBXs' histories")
+        indexes = [
+            models.Index(fields=["connection", "-created_at"], name="history_by_connection"),
+            models.Index(fields=["id"], condition=models.Q(state="open"), name="history_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connection} · {self.get_kind_display()}"
+
+    @property
+    def percent(self) -> int:
+        """How much of the period is compared."""
+        whole = (self.until - self.since).total_seconds()
+        return round(100 * (self.until - self.reached).total_seconds() / whole) if whole else 100
+
+
+class CoverageDay(models.Model):
+    """What the PBX's history had of a day (the company's) when it was compared: how many calls, and which of them we
+    lacked all the same, with the reason. `until`: calls that began before it were compared."""
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="coverage")
+    day = models.DateField()
+    until = models.DateTimeField()
+    told = models.PositiveIntegerField()
+    missing = models.JSONField(default=list, encoder=DjangoJSONEncoder)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "day"], name="one_coverage_per_day")]
 
 
 class RateState(models.Model):

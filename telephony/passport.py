@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from employees import phones
 from outbound.masking import MASK, mask
 
-from . import words
-from .events import CLOSE_PATH, request_of
+from . import files, words
+from .events import CLOSE_PATH, HISTORY_PATH, Told, request_of
+from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
 
@@ -36,7 +39,7 @@ class Received:
     path: str
     remote: str
     ours: bool
-    """Written by ourselves, because the PBX never said how the call ended."""
+    """Written by ourselves: what the PBX's history told, or that the PBX never said how the call ended."""
     failed: bool
     error: str
     body: str
@@ -51,7 +54,10 @@ class TelephonyPassport:
     decisions: list[Moment] = field(default_factory=list)
     commands: list[Moment] = field(default_factory=list)
     recordings: list[Recording] = field(default_factory=list)
+    """With `missing`: whether the storage lacks the file."""
     exchanges: list[Exchange] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    """What the company's rule has deleted, in sentences."""
 
 
 def compose(call: Call, decision_words: dict[str, Any]) -> TelephonyPassport:
@@ -63,10 +69,11 @@ def compose(call: Call, decision_words: dict[str, Any]) -> TelephonyPassport:
     found.events = [_received(call, row) for row in call.events.order_by("received_at", "id")]
     found.decisions = [_decision(row, decision_words) for row in call.decisions.all()]
     found.commands = [_command(row) for row in _commands(call)]
-    found.recordings = list(call.recordings.order_by("id"))
+    found.recordings = _recordings(call)
     found.exchanges = list(
         call.exchanges.filter(company=call.company_id, account=call.connection.uuid).order_by("at", "id")
     )
+    found.deleted = _deleted(call)
     return found
 
 
@@ -82,6 +89,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         (_("Employee"), f"{call.employee} ({call.extension})" if call.employee else call.extension),
         (_("Waiting"), _("%(seconds)d s") % {"seconds": call.wait_seconds} if call.finished else ""),
         (_("Conversation"), _("%(seconds)d s") % {"seconds": call.talk_seconds} if call.finished else ""),
+        (_("Source"), str(call.get_source_display()) if call.source != Source.LIVE else ""),
         (_("Call tracking"), ", ".join(f"{key} = {value}" for key, value in call.utm.items())),
         (_("Call id in the PBX"), call.key),
     ]
@@ -111,26 +119,68 @@ def _left(person: Participant, who: str) -> str:
     return _("%(who)s: no longer ringing") % {"who": who}
 
 
+# --- What is kept -----------------------------------------------------------------------------------------------------
+
+
+def _recordings(call: Call) -> list[Recording]:
+    rows = list(call.recordings.order_by("id"))
+    for row in rows:
+        row.missing = row.state == Recording.State.STORED and files.missing(str(row.file))  # type: ignore[attr-defined]
+    return rows
+
+
+def _deleted(call: Call) -> list[str]:
+    found = []
+    if call.sealed_at:
+        words = _(
+            "What the PBX sent about this call was deleted on %(date)s, as your company's rule says. The call stays as "
+            "it was known then."
+        )
+        found.append(words % {"date": _day(call.sealed_at)})
+    if call.log_deleted_at:
+        words = _(
+            "Requests about this call and their answers were deleted from %(date)s on, as your company's rule says."
+        )
+        found.append(words % {"date": _day(call.log_deleted_at)})
+    return found
+
+
+def _day(moment: datetime) -> str:
+    return date_format(timezone.localtime(moment), "d.m.Y")
+
+
 # --- Events -----------------------------------------------------------------------------------------------------------
 
 
 def _received(call: Call, row: InboxEvent) -> Received:
-    if row.path == CLOSE_PATH:
-        body = _("The PBX never said how this call ended, so it was closed.")
-        return Received(row.received_at, "", "", True, False, "", body)
+    ours = row.path in (CLOSE_PATH, HISTORY_PATH)
     return Received(
         at=row.received_at,
-        path=row.path,
+        path="" if ours else row.path,
         remote=row.remote,
-        ours=False,
+        ours=ours,
         failed=row.state == InboxEvent.State.FAILED,
         error=row.error,
         body=shown(row),
     )
 
 
+def _closed(row: InboxEvent) -> str:
+    code, _colon, said = bytes(row.body).decode().partition("\n")[2].partition(": ")
+    return words.in_words(words.CLOSED, code if code in words.CLOSED else "no_history", {"words": said})
+
+
+def _told(row: InboxEvent) -> str:
+    legs = Told.model_validate_json(bytes(row.body)).model_dump_json(indent=2, include={"legs"})
+    return _("The history of calls in the PBX says:") + "\n" + legs
+
+
 def shown(row: InboxEvent) -> str:
     """The body of an event as a person may read it."""
+    if row.path == CLOSE_PATH:
+        return _closed(row)
+    if row.path == HISTORY_PATH:
+        return _told(row)
     connection = row.connection
     protocol = connection.protocol
     try:
@@ -172,6 +222,6 @@ def _command(row: Command) -> Moment:
     to = row.details.get("extension") or row.details.get("to") or ""
     text = f"{words.in_words(words.COMMANDS, row.kind)} {to}: {row.get_state_display()}"
     if row.error:
-        text = f"{text} ({row.error})"
-    tone = {"accepted": "success", "refused": "danger"}.get(row.state, "")
+        text = f"{text} ({words.ours(row.error)})"
+    tone = {"accepted": "success", "refused": "danger", "doubt": "warning"}.get(row.state, "")
     return Moment(row.created_at, text, tone)

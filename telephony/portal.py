@@ -96,7 +96,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
         "capabilities": set(row.protocol.capabilities),
-        "last_event": saved.events.order_by("-id").first() if saved else None,
+        "last_event": saved.events.order_by("-received_at").first() if saved else None,
         "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],
         **(extra or {}),
     }
@@ -228,7 +228,7 @@ def dial(request: PortalRequest) -> HttpResponse:
     try:
         commands.dial(row, extension=extension, phone=phone, user=request.user)
     except OutboundError as error:
-        messages.error(request, _("The call was not made: %(words)s") % {"words": error.words})
+        messages.error(request, _("The call was not made: %(words)s") % {"words": words.ours(error.words)})
     else:
         told = _("Extension %(extension)s will ring, then %(phone)s is dialled.")
         messages.success(request, told % {"extension": extension, "phone": phones.pretty(phone)})
@@ -303,9 +303,22 @@ def recording_request(request: HttpRequest, uuid: UUID, recording: UUID) -> Http
     from .actors import fetch_recording
 
     row = _recording(request, uuid, recording)
-    recordings.request_again(row)
-    fetch_recording.send(row.pk)
-    messages.success(request, _("The recording was asked for. It appears here as soon as the PBX gives it."))
+    if recordings.request_again(row):
+        fetch_recording.send(row.pk)
+        messages.success(request, _("The recording was asked for. It appears here as soon as the PBX gives it."))
+    else:
+        messages.error(request, _("Your company's rule has deleted this recording: it is not asked for again."))
+    return back(request, reverse("portal:call", args=[row.call.uuid]))
+
+
+@portal.page(
+    "calls/<uuid:uuid>/recordings/<uuid:recording>/revoke", name="recording_revoke", right=Right.MANAGE, posts=True
+)
+def recording_revoke(request: PortalRequest, uuid: UUID, recording: UUID) -> HttpResponse:
+    """«Отозвать ссылки»."""
+    row = _recording(request, uuid, recording)
+    recordings.revoke(row, by=str(request.user))
+    messages.success(request, _("Links to this recording that were given out no longer open."))
     return back(request, reverse("portal:call", args=[row.call.uuid]))
 
 
@@ -315,5 +328,14 @@ portal.in_menu(
     "dialer_sip",
     group=SETTINGS,
     order=30,
-    inside=("connection", "connection_new", "connection_catalogue", "connection_users", "connection_numbers"),
+    inside=(
+        "connection",
+        "connection_new",
+        "connection_catalogue",
+        "connection_users",
+        "connection_numbers",
+        "coverage",
+    ),
 )
+
+from . import history_pages  # noqa: E402, F401  (it registers its pages)

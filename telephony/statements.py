@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 WAIT = " FOR UPDATE"
 SKIP = " FOR UPDATE SKIP LOCKED"
@@ -19,6 +19,8 @@ SKIP = " FOR UPDATE SKIP LOCKED"
 Row = models.Model
 M = TypeVar("M", bound=models.Model)
 Fields = tuple[Any, ...]
+AS_THEY_ARE = frozenset({models.CharField, models.TextField, models.BooleanField, models.ForeignKey})
+"""Fields whose values databases take as they are."""
 
 
 def select(
@@ -49,10 +51,11 @@ def select(
         locked = lock if connection.features.has_select_for_update else ""
         cursor.execute(f"{beginning} WHERE {' AND '.join(conditions)} ORDER BY {order}{most}{locked}", values)
         rows = [list(row) for row in cursor.fetchall()]
+    database = connections[DEFAULT_DB_ALIAS]
     for row in rows:
         for place, column, convert in converters:
-            row[place] = convert(row[place], column, connection)
-    return [model.from_db(connection.alias, names, row) for row in rows]
+            row[place] = convert(row[place], column, database)
+    return [model.from_db(DEFAULT_DB_ALIAS, names, row) for row in rows]
 
 
 def update(rows: Iterable[Row], names: Sequence[str]) -> None:
@@ -96,8 +99,14 @@ def _lots(rows: Sequence[M]) -> Iterator[Sequence[M]]:
 def _run(statement: tuple[str, Fields], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
     """What the statement returns, if anything."""
     sql, fields = statement
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in fields]
-    with connection.cursor() as cursor:
+    database = connections[DEFAULT_DB_ALIAS]  # the proxy costs more than what is asked of it
+    names = [(field.attname, None if type(field) in AS_THEY_ARE else field.get_db_prep_save) for field in fields]
+    values = [
+        prepare(getattr(row, name), database) if prepare else getattr(row, name)
+        for row in rows
+        for name, prepare in names
+    ]
+    with database.cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall()) if cursor.description else []
 

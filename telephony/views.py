@@ -15,6 +15,7 @@ from django.utils.http import http_date
 from django.views.decorators.http import require_safe
 
 from . import recordings
+from .audio import TYPES
 from .models import Recording
 
 CHUNK = 64 * 1024
@@ -27,9 +28,12 @@ class Unsatisfiable(Exception):
 
 @require_safe
 def by_link(request: HttpRequest, uuid: UUID, proof: str, extension: str) -> HttpResponseBase:
-    """`/recordings/<uuid>/<proof>.<extension>`: forged and revoked links find nothing."""
+    """`/recordings/<uuid>/<proof>.<extension>`: forged and revoked links find nothing.
+
+    Any kind of audio goes: a recording fetched again may be of another than when the link was given out.
+    """
     recording = recordings.by_link(str(uuid), proof)
-    if recording is None or not _name(recording).endswith(f".{extension}"):
+    if recording is None or extension not in TYPES:
         raise Http404
     return serve(request, recording)
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
+from django.db import close_old_connections
 from prometheus_client import Counter, Histogram
 
 from . import directory, inbox
@@ -170,7 +171,7 @@ class WebhookDoor:
         return await self._in_thread(_proven, claimants, request)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._lookups, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._lookups, _looked_after, work, *arguments)
 
     def _refuse(self, provider: Provider, remote: str, address: Address | None, refusal: Refused) -> Reply:
         """Strangers count by where they come from; who is known counts by himself as well, because a vendor sends the
@@ -181,6 +182,15 @@ class WebhookDoor:
             return _reply(429, TOO_OFTEN)
         self._refusals.note(who, provider=provider.slug, reason=refusal.code, remote=remote)
         return refusal.reply
+
+
+def _looked_after(work: Callable[..., T], *arguments: Any) -> T:
+    """In a thread whose connection to the database nobody else looks after."""
+    close_old_connections()
+    try:
+        return work(*arguments)
+    finally:
+        close_old_connections()
 
 
 def _look_at(scope: Scope, rest: str) -> None:

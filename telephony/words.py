@@ -21,6 +21,28 @@ TRACKING: dict[str, Any] = {
     "nobody_bound": gettext_lazy("Nobody was shown the number %(number)s at that moment."),
     "recognised": gettext_lazy("The visitor was recognised: %(utm_source)s %(utm_medium)s %(utm_campaign)s %(page)s"),
 }
+CLOSED: dict[str, Any] = {
+    "no_history": gettext_lazy("The PBX never said how this call ended, so it was closed."),
+    "not_in_history": gettext_lazy(
+        "The PBX never said how this call ended, and its history does not know the call, so it was closed."
+    ),
+    "not_asked": gettext_lazy(
+        "The PBX never said how this call ended, and its history could not be asked (%(words)s), so it was closed."
+    ),
+}
+"""Why we ended a call ourselves."""
+MISSING: dict[str, Any] = {
+    "going_on": gettext_lazy("it was not over when we asked"),
+    "not_understood": gettext_lazy("we do not understand what the PBX says of it, our support sees it"),
+    "not_filled": gettext_lazy("it is not filled in yet"),
+}
+"""Why a call that the PBX has is not here."""
+RECORDINGS: dict[str, Any] = {
+    "links_revoked": gettext_lazy(
+        "%(by)s revoked the links to the recording that were given out. Where a CRM kept such a link and took no new "
+        "one, the recording no longer opens from the CRM."
+    )
+}
 CLOCK: dict[str, Any] = {
     "impossible_time": gettext_lazy(
         "The PBX's clock is wrong: it dated an event %(said)s UTC. The time at which the event came was taken instead."
@@ -29,12 +51,13 @@ CLOCK: dict[str, Any] = {
         "The PBX sent an event without a time that can be. The time at which the event came was taken instead."
     ),
 }
-DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING, **CLOCK}
+DECISIONS: dict[str, Any] = {**ROUTING, **TRACKING, **RECORDINGS, **CLOCK}
 """Codes of `Decision` that telephony writes itself; the rooms above add those of their opinions."""
 
 KINDS: dict[str, Any] = {
     "routing": gettext_lazy("Forwarding"),
     "tracking": gettext_lazy("Call tracking"),
+    "recording": gettext_lazy("Recording"),
     "clock": gettext_lazy("Clock"),
 }
 
@@ -51,6 +74,7 @@ PURPOSES: dict[str, Any] = {
     "check": gettext_lazy("Check"),
     "users": gettext_lazy("List of users"),
     "numbers": gettext_lazy("List of numbers"),
+    "history": gettext_lazy("History of calls"),
 }
 """What an exchange with a PBX was for."""
 
@@ -87,7 +111,12 @@ def in_words(table: Mapping[str, Any], code: str, details: Mapping[str, Any] | N
     return fill(table[code], details) if code in table else code
 
 
+def ours(words: str) -> str:
+    """Words that were kept in English, in the reader's language where they are ours; a vendor's stay as they came."""
+    return _(words) if words else ""
+
+
 def unreachable(pbx: str, kind: str, words: str) -> str:
     """An error of a vendor as one sentence."""
-    said = ERRORS.get(kind)
+    said, words = ERRORS.get(kind), ours(words)
     return _("%(who)s %(did)s: %(words)s") % {"who": pbx, "did": said, "words": words} if said else words

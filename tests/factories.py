@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from telephony.models import (
     Connection,
     Decision,
     Exchange,
+    HistoryRun,
     InboxEvent,
     Participant,
     Recording,
@@ -243,10 +245,13 @@ class RecordingFactory(DjangoModelFactory):
         content = None
 
     call = factory.SubFactory(CallFactory)
+    company = factory.SelfAttribute("call.company")
     key = factory.Sequence(lambda n: f"recording-{n}")
     state = factory.LazyAttribute(lambda row: Recording.State.STORED if row.content else Recording.State.ANNOUNCED)
     content_type = "audio/mpeg"
     size = factory.LazyAttribute(lambda row: len(row.content or b""))
+    sha256 = factory.LazyAttribute(lambda row: hashlib.sha256(row.content).hexdigest() if row.content else "")
+    stored_at = factory.LazyAttribute(lambda row: timezone.now() if row.content else None)
     file = factory.LazyAttribute(lambda row: ContentFile(row.content, "talk.mp3") if row.content else "")
 
 
@@ -257,6 +262,20 @@ class DecisionFactory(DjangoModelFactory):
     call = factory.SubFactory(CallFactory)
     kind = "routing"
     code = "nobody_known"
+
+
+class HistoryRunFactory(DjangoModelFactory):
+    """An import of a day that has just begun."""
+
+    class Meta:
+        model = HistoryRun
+
+    connection = factory.SubFactory(ConnectionFactory)
+    company = factory.SelfAttribute("connection.company")
+    kind = HistoryRun.Kind.IMPORT
+    until = factory.LazyFunction(timezone.now)
+    since = factory.LazyAttribute(lambda row: row.until - timedelta(days=1))
+    reached = factory.SelfAttribute("until")
 
 
 class ExchangeFactory(DjangoModelFactory):

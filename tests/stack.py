@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import redis
 import requests
 from psycopg.rows import dict_row
+from redis import Redis
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
-QUEUES = ("default", "sync", "recordings")
+QUEUES = ("default", "sync", "recordings", "history")
 
 
 def free_port() -> int:
@@ -38,27 +38,30 @@ def production_missing() -> str:
     """Why the production stack cannot be tested here; empty when it can."""
     try:
         psycopg.connect(POSTGRES, connect_timeout=2).close()
-        redis.Redis.from_url(REDIS, socket_connect_timeout=2).ping()
+        Redis.from_url(REDIS, socket_connect_timeout=2).ping()
     except Exception as error:
         return f"no PostgreSQL or Redis here: {error}"
     return ""
 
 
-def wait_until(what: Callable[[], Any], why: str | Callable[[], str], timeout: float = 30.0) -> Any:
-    """Ask until the answer is true; the answer. Raises `AssertionError` with `why`."""
+def wait_until(
+    what: Callable[[], Any], why: str | Callable[[], str], timeout: float = 30.0, every: float = 0.02
+) -> Any:
+    """Ask `every` so many seconds until the answer is true; the answer. Raises `AssertionError` with `why`."""
     end = time.monotonic() + timeout
     while True:
         if answer := what():
             return answer
         if time.monotonic() > end:
             raise AssertionError(f"not within {timeout} s: {why() if callable(why) else why}")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 _LEFT = {
     "events": "SELECT count(*) FROM telephony_inboxevent WHERE state = 0",
     "crm_events": "SELECT count(*) FROM integrations_crmevent WHERE state = 0",
     "steps": "SELECT count(*) FROM integrations_callsync WHERE state = 'wanted' AND NOT parked AND wanted > noted",
+    "history": "SELECT count(*) FROM telephony_historyrun WHERE state = 'open'",
     "recordings": "SELECT count(*) FROM telephony_recording WHERE state = 'ready'",
     "routing": """SELECT count(*) FROM telephony_call c WHERE waiting_leg <> '' AND direction = 'in'
         AND client_phone <> ''
@@ -75,10 +78,14 @@ def _from_sqlite(value: Any) -> Any:
 
 class Stack:
     """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
-    a web, a worker and a schedule process)."""
+    a web, a worker and a schedule process).
 
-    def __init__(self, kind: str, folder: Path, **environment: str):
+    `postgres` and `redis` are addresses of servers to be used instead of the usual ones.
+    """
+
+    def __init__(self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", **environment: str):
         self.kind, self.folder = kind, folder
+        self._postgres, self._redis = postgres or POSTGRES, redis or REDIS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -105,14 +112,19 @@ class Stack:
                 "CACHE_URL": "locmemcache://",
             }
         self._database = f"callbridge_{secrets.token_hex(6)}"
-        with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        with psycopg.connect(self._postgres, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self._database}"')
-        number = 1 + int(secrets.token_hex(2), 16) % 15
+        self._redis = f"{self._redis}/{1 + int(secrets.token_hex(2), 16) % 15}"
         return {
-            "DATABASE_URL": POSTGRES.rsplit("/", 1)[0] + f"/{self._database}",
-            "BROKER_URL": f"{REDIS}/{number}",
-            "CACHE_URL": REDIS.replace("redis://", "rediscache://") + f"/{number}",
+            "DATABASE_URL": self._database_url,
+            "BROKER_URL": self._redis,
+            "CACHE_URL": self._redis.replace("redis://", "rediscache://"),
         }
+
+    @property
+    def _database_url(self) -> str:
+        """Its database as it is seen from outside, whatever way the product takes to it."""
+        return self._postgres.rsplit("/", 1)[0] + f"/{self._database}"
 
     # --- Processes
 
@@ -160,11 +172,6 @@ class Stack:
         except requests.RequestException:
             return False
 
-    def kill_and_restart(self, role: str) -> None:
-        """A crash, and the supervisor that starts the process again at once."""
-        self.kill(role)
-        self.spawn(role)
-
     def stop(self) -> None:
         """End everything as an operator would."""
         for process in self.processes.values():
@@ -179,9 +186,9 @@ class Stack:
 
     def drop(self) -> None:
         if self._database:
-            with psycopg.connect(POSTGRES, autocommit=True) as connection:
+            with psycopg.connect(self._postgres, autocommit=True) as connection:
                 connection.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
-            redis.Redis.from_url(self.environment["BROKER_URL"]).flushdb()
+            Redis.from_url(self._redis).flushdb()
 
     def log(self, role: str) -> str:
         path = self.folder / f"{role}.log"
@@ -233,7 +240,7 @@ class Stack:
                     {name: _from_sqlite(row[name]) for name in row.keys()}  # noqa: SIM118
                     for row in base.execute(sql.replace("%s", "?"), values)
                 ]
-        with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True, row_factory=dict_row) as connection:
+        with psycopg.connect(self._database_url, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
 

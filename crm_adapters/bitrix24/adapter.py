@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -49,10 +48,6 @@ class Bitrix24(Adapter):
     wire_names = {"portal": "domain"}
     batch_size = rest.MAX_HEAVY
     """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
-
-    def clock(self) -> float:
-        """Tells old wishes to call; a replay of recorded events puts its own clock here."""
-        return time.time()
 
     def account(self, secrets: Secrets) -> str:
         return address.account(secrets)
@@ -107,7 +102,7 @@ class Bitrix24(Adapter):
         events.authenticate(request, secrets)
 
     def events(self, request: Request, http: Http, secrets: Secrets) -> list[Event]:
-        return events.parse(request, http, secrets, self.clock())
+        return events.parse(request, http, secrets)
 
     def shown(self, request: Request) -> str:
         return events.shown(request)

@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Job, NotMade, Priority, Repeat, Result, Step, Work
+from crm_adapters.base import CallFacts, Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
 from outbound.errors import CredentialsRefused, DeadlineExceeded, OutboundError, Rejected, TokenExpired
 
 from . import failures, people, recordings, steps, tags, wire
@@ -125,7 +125,7 @@ def _result(portal: Portal, began: float, work: Work, group: Group, answers: Ans
     if not _uploads(work):
         return _STEPS[work.step.name][1](work.job, answers) if group else Done({})
     if time.monotonic() - began > portal.http.deadline:
-        return DeadlineExceeded("other recordings took the time", code="deadline")
+        return DeadlineExceeded(_("other recordings took the time"), code="deadline")
     return recordings.upload(portal, work.job)
 
 
@@ -180,7 +180,8 @@ def _lost(job: Job) -> Result:
     writing. When it is not there then either, the live call is gone too, and is registered anew."""
     again = int(job.progress.get("again", 0)) + 1
     if again > MAX_AGAIN:
-        return Rejected("Bitrix24 loses this call again and again", code=failures.CALL_NOT_FOUND)
+        return Rejected(_("Bitrix24 loses this call again and again"), code=failures.CALL_NOT_FOUND)
     if again == 1:
         return Done({"again": again})
-    return Done({"again": again, "call": "", "shown": []}, _("Bitrix24 does not know the call; it is registered again"))
+    words = Said(_("Bitrix24 does not know the call; it is registered again"))
+    return Done({"again": again, "call": "", "shown": []}, (words,))

@@ -8,9 +8,11 @@ b24restdocs). Events come at most once and want their 200 quickly.
 from __future__ import annotations
 
 import hmac
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from django.utils.translation import gettext_noop as _
 
 from crm_adapters.base import DialRequested, Disconnected, Event, Refused, Request, SecretsChanged
 from outbound.errors import Rejected
@@ -19,8 +21,6 @@ from outbound.http import Http
 from . import address, oauth, php, wire
 
 MAX_BODY = 64 * 1024
-DIAL_SECONDS = 60
-"""A wish to call that is older is dropped: nobody wants a telephone that rings an hour later."""
 INSTALLED, UPDATED, UNINSTALLED = "ONAPPINSTALL", "ONAPPUPDATE", "ONAPPUNINSTALL"
 DIAL, CALL_BACK = "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART"
 BOUND = (DIAL, CALL_BACK, UNINSTALLED, UPDATED)
@@ -40,7 +40,7 @@ def form_of(request: Request) -> tuple[wire.EventForm, wire.EventAuth]:
 
 def identify(request: Request) -> str:
     """The `member_id` that the event names."""
-    _, auth = form_of(request)
+    _form, auth = form_of(request)
     if not auth.member_id:
         raise Refused(403, "no_member_id")
     return auth.member_id
@@ -63,7 +63,7 @@ def authenticate(request: Request, secrets: Mapping[str, str]) -> None:
         raise Refused(403, "wrong_application_token")
 
 
-def parse(request: Request, http: Http, secrets: Mapping[str, str], now: float | None = None) -> list[Event]:
+def parse(request: Request, http: Http, secrets: Mapping[str, str]) -> list[Event]:
     """What an authenticated event says; unknown ones say nothing.
 
     Raises `Rejected` when the authorisation server does not know the token of a first event or an installation, and
@@ -73,20 +73,20 @@ def parse(request: Request, http: Http, secrets: Mapping[str, str], now: float |
     found: list[Event] = []
     known = _knows_token(auth, secrets)
     if not known and not oauth.proven(http, secrets, auth):
-        raise Rejected("Bitrix24 does not confirm this event", code="unproven")
+        raise Rejected(_("Bitrix24 does not confirm this event"), code="unproven")
     if _renews(form):
         found.append(SecretsChanged(key=_key(form, auth, str(form.ts)), secrets=_all(auth, secrets), installed=True))
     elif not known:
         # Tokens of an ordinary event belong to whoever clicked: only the proof of identity is kept.
         found.append(SecretsChanged(secrets=_identity(auth)))
-    return found + _said(form, auth, time.time() if now is None else now)
+    return found + _said(form, auth)
 
 
-def _said(form: wire.EventForm, auth: wire.EventAuth, now: float) -> list[Event]:
+def _said(form: wire.EventForm, auth: wire.EventAuth) -> list[Event]:
     name = form.event.upper()
     if name == UNINSTALLED:
         return [Disconnected(key=_key(form, auth, str(form.ts)))]
-    if name in (DIAL, CALL_BACK) and not (form.ts and now - form.ts > DIAL_SECONDS):
+    if name in (DIAL, CALL_BACK):
         return _dial(form, auth, with_call=name == DIAL)
     return []
 
@@ -104,6 +104,7 @@ def _dial(form: wire.EventForm, auth: wire.EventAuth, *, with_call: bool) -> lis
             key=_key(form, auth, call or f"{phone}:{form.ts}"),
             crm_user=data.USER_ID if with_call and data.USER_ID != "0" else "",
             extension=data.EXTENSION,
+            at=datetime.fromtimestamp(form.ts, UTC) if form.ts else None,
             phone=phone,
             line=data.LINE_NUMBER,
             crm_call=call,

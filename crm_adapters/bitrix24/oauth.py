@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from django.utils.translation import gettext_noop as _
+
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenExpired
 from outbound.http import Http
 
@@ -40,7 +42,7 @@ def refresh(http: Http, secrets: Mapping[str, str]) -> dict[str, str]:
     if said is None:
         return {}
     if not secrets.get("refresh_token"):
-        raise CredentialsRefused("there is no refresh token", code=failures.NOT_INSTALLED)
+        raise CredentialsRefused(_("there is no refresh token"), code=failures.NOT_INSTALLED)
     return _tokens(http, secrets, grant_type="refresh_token", refresh_token=secrets["refresh_token"])
 
 
@@ -73,11 +75,11 @@ def authorised(http: Http, secrets: Mapping[str, str], query: Mapping[str, str])
     Raises `Rejected` when he came back without one, or from another portal than this credential's.
     """
     if not query.get("code"):
-        words = query.get("error_description") or query.get("error") or "Bitrix24 sent no code"
+        words = query.get("error_description") or query.get("error") or _("Bitrix24 sent no code")
         raise Rejected(words, code=query.get("error", "no_code"))
     stored, came = secrets.get("member_id", ""), query.get("member_id", "")
     if stored and came and stored != came:
-        raise Rejected("this is another portal than the one connected here", code="another_portal")
+        raise Rejected(_("this is another portal than the one connected here"), code="another_portal")
     return _tokens(http, secrets, grant_type="authorization_code", code=query["code"])
 
 
@@ -91,7 +93,7 @@ def _tokens(http: Http, secrets: Mapping[str, str], *, grant_type: str, **proof:
         raise _refused(answer.status, wire.parse(wire.Failure, body))
     tokens = wire.parse(wire.Tokens, body)
     if not tokens.access_token or not tokens.refresh_token:
-        raise CredentialsRefused("the authorisation server gave no tokens", code="no_tokens")
+        raise CredentialsRefused(_("the authorisation server gave no tokens"), code="no_tokens")
     return kept(tokens, secrets)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Job, Result
+from crm_adapters.base import CallFacts, Done, Job, Result, Said
 from outbound.errors import OutboundError, Rejected
 
 from . import failures, people, wire
@@ -61,9 +61,11 @@ def attached(job: Job, answer: Any) -> Result:
         file = wire.parse(wire.Attached, answer).FILE_ID or True
         return Done({"record": file, "recorded": job.facts.recording_name})
     if answer.code == failures.RECORD_UNREACHABLE:
-        return Done({"upload": True}, _("Bitrix24 cannot fetch the recording's link: %s") % answer.words)
+        why = Said(_("Bitrix24 cannot fetch the recording's link: %(words)s"), {"words": answer.words})
+        return Done({"upload": True}, (why,))
     if isinstance(answer, Rejected):
-        return Done({"record": "refused"}, _("The recording was refused: %s") % answer.words)
+        why = Said(_("The recording was refused: %(words)s"), {"words": answer.words})
+        return Done({"record": "refused"}, (why,))
     return answer
 
 

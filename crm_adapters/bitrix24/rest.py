@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus
 
+from django.utils.translation import gettext_noop as _
+
 from outbound.errors import CredentialsRefused, DeadlineExceeded, OutboundError, Rejected, TokenExpired, VendorFault
 from outbound.http import MAX_RECORDING, Answer, Http
 from outbound.limits import Limit
@@ -124,7 +126,7 @@ class Portal:
             # The house masks the whole address; an error of the connection names the path alone.
             base, http = hook.url, replace(http, secrets=(*http.secrets, hook.code))
         else:
-            raise CredentialsRefused("the application is not installed yet", code=failures.NOT_INSTALLED)
+            raise CredentialsRefused(_("the application is not installed yet"), code=failures.NOT_INSTALLED)
         return cls(http, base, token, address.limits(secrets))
 
     def call(self, method: str, params: Mapping[str, Any], deadline: float | None = None) -> Any:
@@ -147,7 +149,7 @@ class Portal:
         packs, began = pack(groups), time.monotonic()
         for number, indices in enumerate(packs):
             if number and time.monotonic() - began > self.http.deadline:
-                _spread(DeadlineExceeded("no time is left", code="deadline"), packs[number:], groups, answers)
+                _spread(DeadlineExceeded(_("no time is left"), code="deadline"), packs[number:], groups, answers)
                 break
             try:
                 self._run_pack(indices, groups, answers, deadline)
@@ -168,18 +170,18 @@ class Portal:
             for key in groups[index]
         }
         if len(places) == 1:
-            ((index, key, _),) = places.values()
+            ((index, key, _suffix),) = places.values()
             answers[index][key] = self._alone(groups[index][key], deadline)
             return
         text = {name: groups[index][key].text(suffix) for name, (index, key, suffix) in places.items()}
-        heavy = sum(groups[index][key].method in HEAVY for index, key, _ in places.values())
+        heavy = sum(groups[index][key].method in HEAVY for index, key, _suffix in places.values())
         # 2.5 s for each slow command, but never so much that the house gives the work to another.
         longest = min(2.0 * self.http.deadline, max(self.http.deadline, 15.0 + 2.5 * heavy))
         body = self.answer("batch", {"halt": 0, "cmd": text}, deadline or longest).get("result")
         if not isinstance(body, dict):
-            raise VendorFault("the batch has no answer", code="batch", fate_unknown=True)
+            raise VendorFault(_("the batch has no answer"), code="batch", fate_unknown=True)
         batch = wire.parse(wire.BatchAnswer, body)
-        for name, (index, key, _) in places.items():
+        for name, (index, key, _suffix) in places.items():
             answers[index][key] = self._of_batch(batch, name)
 
     def _alone(self, command: Command, deadline: float | None) -> Any:
@@ -197,7 +199,7 @@ class Portal:
             return self._failure(200, said)
         if name in batch.result:
             return batch.result[name]
-        return VendorFault("the batch has no answer to this command", code="batch", fate_unknown=True)
+        return VendorFault(_("the batch has no answer to this command"), code="batch", fate_unknown=True)
 
     # --- answers
 
@@ -212,7 +214,7 @@ class Portal:
             error.fate_unknown = error.fate_unknown or answer.status >= 500
             raise
         if not isinstance(body, dict):
-            raise VendorFault("the answer is no JSON object", code=f"http_{answer.status}", fate_unknown=True)
+            raise VendorFault(_("the answer is no JSON object"), code=f"http_{answer.status}", fate_unknown=True)
         if "error" in body or answer.status >= 400:
             raise self._failure(answer.status, wire.parse(wire.Failure, body), body.get("time"))
         return body
@@ -234,7 +236,7 @@ class Portal:
         new = address.moved_to(self.base, answer.headers.get("Location", ""))
         if new:
             return PortalMoved(f"the portal has moved to {new}", code=failures.DOMAIN_MOVED, new=new)
-        return Rejected("the address leads elsewhere; is it the portal's own, with https://?", code="redirect")
+        return Rejected(_("the address leads elsewhere; is it the portal's own, with https://?"), code="redirect")
 
     # --- files
 
@@ -248,7 +250,7 @@ class Portal:
     def upload(self, place: wire.Attached, name: str, content: bytes) -> wire.Attached:
         """Send a file to the `uploadUrl` that `attachRecord` gave. The address holds our token, and dies with it."""
         if not place.uploadUrl or address.host_of(place.uploadUrl) != address.host_of(self.base):
-            raise VendorFault("the address for the upload is not the portal's", code="upload_address")
+            raise VendorFault(_("the address for the upload is not the portal's"), code="upload_address")
         kind = "audio/wav" if name.lower().endswith(".wav") else "audio/mpeg"
         files = {place.fieldName or "file": (name, content, kind)}
         answer = self.http.request(
@@ -266,7 +268,7 @@ def _rest_of(domain: str) -> str:
     try:
         return f"{address.origin(domain)}/rest/"
     except ValueError as error:
-        raise CredentialsRefused("the portal's domain is missing", code="no_domain") from error
+        raise CredentialsRefused(_("the portal's domain is missing"), code="no_domain") from error
 
 
 def _spread(

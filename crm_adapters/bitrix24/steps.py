@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Job, Result
+from crm_adapters.base import CallFacts, Done, Job, Result, Said
 from outbound.errors import OutboundError, Rejected, Temporary
 
 from . import failures, people, recordings, tags, wire
@@ -112,7 +112,7 @@ def registered(job: Job, answers: Answers) -> Result:
         return _dismissed(job, people.owner(job), answer)
     made = wire.parse(wire.Registered, answer)
     if not made.CALL_ID:
-        return Temporary("Bitrix24 gave no CALL_ID", code="no_call_id", fate_unknown=True)
+        return Temporary(_("Bitrix24 gave no CALL_ID"), code="no_call_id", fate_unknown=True)
     failed = isinstance(answers.get("show"), OutboundError)
     notes: dict[str, Any] = {"call": made.CALL_ID, "shown": [] if failed else _first_watchers(job)}
     created = _created(made)
@@ -120,10 +120,10 @@ def registered(job: Job, answers: Answers) -> Result:
         notes["created"] = created
     if entity := _entity(made.CRM_ENTITY_TYPE, made.CRM_ENTITY_ID):
         notes["entity"] = entity
-    words = [f"{kind}:{number}" for kind, number in created]
+    words: list[Said | str] = [f"{kind}:{number}" for kind, number in created]
     if made.LEAD_CREATION_ERROR:
-        words.append(_("Bitrix24 created nothing: %s") % made.LEAD_CREATION_ERROR)
-    return Done(notes, "; ".join(words))
+        words.append(Said(_("Bitrix24 created nothing: %(words)s"), {"words": made.LEAD_CREATION_ERROR}))
+    return Done(notes, tuple(words))
 
 
 def _created(made: wire.Registered) -> list[list[Any]]:
@@ -142,7 +142,8 @@ def _dismissed(job: Job, user: str, error: OutboundError) -> Result:
     """A dismissed employee is noted, so that the step comes again with the default responsible."""
     if error.code != failures.USER_NOT_ACTIVE or user == people.default(job):
         return error
-    return Done({"gone": [*job.progress.get("gone", ()), user]}, _("Employee %s is dismissed in Bitrix24") % user)
+    words = Said(_("Employee %(user)s is dismissed in Bitrix24"), {"user": user})
+    return Done({"gone": [*job.progress.get("gone", ()), user]}, (words,))
 
 
 # --- cards ------------------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ def cards_set(job: Job, answers: Answers) -> Result:
     if error and not isinstance(error, Rejected):
         return error
     shown = [user for user in [*people.shown(job), *new] if user not in old]
-    return Done({"shown": shown}, error.words if error else "")
+    return Done({"shown": shown}, (error.words,) if error else ())
 
 
 # --- finish -----------------------------------------------------------------------------------------------------------
@@ -211,17 +212,17 @@ def finished(job: Job, answers: Answers) -> Result:
         return _dismissed(job, people.responsible(job), answer)
     made = wire.parse(wire.Finished, answer)
     notes: dict[str, Any] = after_finish(made)
-    words = [str(value) for value in made.ERRORS.values() if value]
+    words: list[Said | str] = [str(value) for value in made.ERRORS.values() if value]
     if "utm" in answers:
         more, said = tags.outcome(answers["utm"])
-        notes, words = notes | more, [*words, said]
+        notes, words = notes | more, [*words, *said]
     if "rec" in answers:
         outcome = recordings.attached(job, answers["rec"])
         if isinstance(outcome, Done):
-            notes, words = {**notes, **outcome.progress}, [*words, outcome.words]
+            notes, words = {**notes, **outcome.progress}, [*words, *outcome.words]
     elif job.facts.recording_url and not recordings.filename(job.facts):
-        words.append(_("Bitrix24 takes recordings in WAV and MP3 only"))
-    return Done(notes, "; ".join(filter(None, words)))
+        words.append(Said(_("Bitrix24 takes recordings in WAV and MP3 only")))
+    return Done(notes, tuple(words))
 
 
 def after_finish(made: wire.Finished) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import Done, Job, Result
+from crm_adapters.base import Done, Job, Result, Said
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenExpired
 
 from .rest import Answers, Command, Group
@@ -38,13 +38,13 @@ def command(job: Job) -> Command | None:
     return Command(UPDATE, {"entityTypeId": ENTITY_TYPES[kind], "id": created[kind], "fields": fields})
 
 
-def outcome(answer: Any) -> tuple[dict[str, Any], str]:
+def outcome(answer: Any) -> tuple[dict[str, Any], tuple[Said, ...]]:
     """Notes and words. What time may mend is tried again as a step of its own; a refusal is told."""
     if not isinstance(answer, OutboundError):
-        return {"utm": "written"}, ""
+        return {"utm": "written"}, ()
     if isinstance(answer, Rejected | CredentialsRefused) and not isinstance(answer, TokenExpired):
-        return {"utm": "refused"}, _("UTM tags: %s") % answer.words
-    return {"utm": "later"}, ""
+        return {"utm": "refused"}, (Said(_("UTM tags: %(words)s"), {"words": answer.words}),)
+    return {"utm": "later"}, ()
 
 
 def write(job: Job) -> Group:

@@ -13,6 +13,7 @@ import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
+from outbound.errors import AddressRefused
 from telephony.models import Command
 
 PROOFS = {"sign", "signature"}
@@ -105,7 +106,7 @@ class RecordedVendor(BaseAdapter):
         found = self._match(request, asked)
         if found is None:
             self.refused.append(f"{request.method} {_path(request.url or '')}")
-            raise requests.ConnectionError(NOT_RECORDED)
+            raise AddressRefused(NOT_RECORDED)  # for good: time mends nothing here
         found.used = True
         return _response(request, found)
 

@@ -10,15 +10,18 @@ Numbers in facts are as the vendor writes them (the house normalises them), time
 from __future__ import annotations
 
 import enum
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar, Literal
+from typing import IO, ClassVar, Literal
 
 from django import forms
 
-from outbound.http import Http
+from outbound.errors import VendorFault
+from outbound.http import MAX_RECORDING, Http
+from outbound.limits import Limit
 from outbound.vendors import Check, Vendor
 
 Secrets = Mapping[str, str]
@@ -248,7 +251,8 @@ class PbxNumber:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLeg:
-    """One row of the vendor's history. `direction` is that of the whole call, `recordings` are the vendor's ids."""
+    """One row of the vendor's history. `direction` and `call_started_at` (where it is told) are those of the whole
+    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched."""
 
     call: str
     direction: Direction | None
@@ -257,18 +261,56 @@ class HistoryLeg:
     virtual_number: str
     started_at: datetime
     answered_at: datetime | None
-    ended_at: datetime
+    ended_at: datetime | None
     why: Outcome | None
     recordings: tuple[str, ...] = ()
+    call_started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallHistory(Fact):
+    """All legs that the vendor's history has of a call that is over. `at` is when we asked.
+
+    `journal_only`: a past call that somebody brought into the journal and that no CRM is to know of.
+    """
+
+    legs: tuple[HistoryLeg, ...]
+    journal_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A recording as the vendor gave it."""
+    """A recording as the vendor gave it: an open file, and the type that the vendor calls it.
 
-    content: bytes
-    content_type: str
-    extension: str
+    Whether it really is audio the house finds out by its bytes.
+    """
+
+    content: IO[bytes]
+    content_type: str = ""
+
+    @classmethod
+    def fetched(
+        cls,
+        http: Http,
+        url: str,
+        *,
+        limits: tuple[Limit, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        deadline: float = 300.0,
+    ) -> Audio:
+        """GET `url` into a temporary file; any status but 200 is the vendor's fault."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115 (whoever gets the audio closes it)
+        try:
+            answer = http.request(
+                "GET", url, limits=limits, headers=headers, deadline=deadline, max_size=MAX_RECORDING, into=file
+            )
+            if answer.status != 200:
+                words = f"the recording is answered with HTTP {answer.status}: {answer.text[:200]}"
+                raise VendorFault(words, code=f"http_{answer.status}")
+        except BaseException:
+            file.close()
+            raise
+        return cls(file, answer.headers.get("Content-Type", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,11 +420,11 @@ class Provider(Vendor, ABC):
         raise NotImplementedError
 
     def history(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> Iterable[HistoryLeg]:
-        """The legs of all calls that began in the period. May take minutes: the vendor prepares it."""
+        """The legs of all calls that began in the period, by the vendor's clock. May take minutes: it is prepared."""
         raise NotImplementedError
 
     def recording(self, http: Http, secrets: Secrets, recording: str, url: str) -> Audio | None:
-        """Fetch a recording; None when it is not there yet."""
+        """Fetch a recording (`Audio.fetched`); None when it is not there yet."""
         raise NotImplementedError
 
     def visitor(self, http: Http, secrets: Secrets, tracking_number: str) -> Visitor | None:

@@ -107,7 +107,7 @@ def main() -> int:
     kinds = ["embedded", "production"] if options.stack == "both" else [options.stack]
     folder = Path(tempfile.mkdtemp(prefix="callbridge-bench-"))
     try:
-        with machine.on_core(machine.LOAD_CORE), machine.servers(folder) as caveat:
+        with machine.on_core(machine.LOAD_CORE), machine.servers() as caveat:
             if "production" in kinds and (why := production_missing()):
                 print(f"without the production stack: {why}", file=sys.stderr)
                 kinds.remove("production")

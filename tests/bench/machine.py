@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from tests import stack
-from tests.stack import free_port
+from tests.servers import Postgres, Redis, family, postgres_missing, redis_missing
 
 PRODUCT_CORE, LOAD_CORE = 0, 1
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -54,16 +52,7 @@ def processes(groups: set[int]) -> list[int]:
 
 def server_processes() -> list[int]:
     """Our PostgreSQL with its backends, and our Redis."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
-            except OSError:
-                continue
-            if int(entry.name) in _own_servers or parent in _own_servers:
-                found.append(int(entry.name))
-    return found
+    return [pid for server in _own_servers for pid in family(server)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,71 +115,29 @@ def _busy_seconds() -> float:
 
 
 @contextmanager
-def servers(folder: Path) -> Iterator[str]:
+def servers() -> Iterator[str]:
     """PostgreSQL and Redis of our own on the product's core, for as long as this lasts; yields what could not be had.
 
     Without them the ones that are there are used, and run where they like.
     """
     missing: list[str] = []
     with ExitStack() as started:
-        if shutil.which("initdb") and shutil.which("pg_ctl") and _unprivileged() is not None:
-            stack.POSTGRES = started.enter_context(_postgres(folder / "postgres"))
+        if why := postgres_missing():
+            missing.append(f"PostgreSQL is the machine's own and not pinned: {why}")
         else:
-            missing.append("PostgreSQL is the machine's own and not pinned")
-        if shutil.which("redis-server"):
-            stack.REDIS = started.enter_context(_redis())
+            stack.POSTGRES = _pinned(started, Postgres())
+        if why := redis_missing():
+            missing.append(f"Redis is the machine's own and not pinned: {why}")
         else:
-            missing.append("Redis is the machine's own and not pinned")
+            stack.REDIS = _pinned(started, Redis())
         yield "; ".join(missing)
 
 
-def _unprivileged() -> list[str] | None:
-    """PostgreSQL does not run as root: how to become somebody else; None where we cannot."""
-    if os.geteuid():
-        return []
-    known = subprocess.run(["id", "postgres"], capture_output=True, check=False).returncode == 0
-    return ["runuser", "-u", "postgres", "--"] if known and shutil.which("runuser") else None
-
-
-@contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
-    """With the settings that `initdb` gives: fsync and synchronous_commit on."""
-    become, port = _unprivileged() or [], free_port()
-    folder.mkdir()
-    folder.parent.chmod(0o755)
-    if become:
-        shutil.chown(folder, "postgres")
-    data, log = folder / "data", folder / "log"
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c max_connections=200"
-    _quietly([*become, "initdb", "-D", str(data), "-A", "trust", "-U", "bench", "--no-instructions"])
-    _quietly([*become, "pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", options, "start"], PRODUCT_CORE)
-    _own_servers.append(int((data / "postmaster.pid").read_text().split()[0]))
-    try:
-        yield f"postgres://bench@127.0.0.1:{port}/postgres"
-    finally:
-        _quietly([*become, "pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop"])
-
-
-def _quietly(command: list[str], core: int | None = None) -> None:
-    with on_core(core) if core is not None else ExitStack():
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-
-
-@contextmanager
-def _redis() -> Iterator[str]:
-    port = free_port()
+def _pinned(started: ExitStack, server: Postgres | Redis) -> str:
     with on_core(PRODUCT_CORE):
-        process = subprocess.Popen(
-            ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-            stdout=subprocess.DEVNULL,
-        )
-    _own_servers.append(process.pid)
-    try:
-        time.sleep(0.3)
-        yield f"redis://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+        started.enter_context(server)
+    _own_servers.append(server.pid)
+    return server.url
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------

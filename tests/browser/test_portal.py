@@ -110,8 +110,41 @@ def test_a_setting_is_changed_and_kept(office: Office) -> None:
     expect(page.get_by_label("Создавать сущность при исходящем звонке", exact=True)).to_be_checked(checked=not before)
 
 
+FAIL = """UPDATE integrations_callsync SET parked = true, noted = 0, error_kind = %s, error = 'E1 user 17 is gone',
+    cause = 'E1 user … is gone' WHERE call_id IN (SELECT id FROM telephony_call WHERE client_phone = %s)"""
+
+
+def test_what_was_not_written_is_worked_off(office: Office) -> None:
+    """A call that the CRM refused is tried again, and of a doubtful one a person says that it is there."""
+    page = office.sign_in()
+    for client, kind, button in (
+        ("79000000831", "rejected", "Повторить все с этой причиной"),
+        ("79000000832", "doubt", "Все там есть"),
+    ):
+        office.mango.call("missed_direct", client=client).wait()
+        office.stack.wait_quiet()
+        office.stack.rows(FAIL, kind, f"+{client}")
+        page.goto(f"{office.stack.url}/")
+        page.get_by_text("1 звонок не удалось записать").click()
+        page.wait_for_url(f"{office.stack.url}/unwritten/")
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_text("Ошибок нет", exact=False)).to_be_visible()
+        row = "SELECT s.parked FROM integrations_callsync s JOIN telephony_call c ON c.id = s.call_id"
+        assert not office.stack.row(f"{row} WHERE c.client_phone = %s", f"+{client}")["parked"]
+        office.stack.wait_quiet()
+
+
 def test_nothing_is_wider_than_a_phone(office: Office) -> None:
     page = office.sign_in(width=375)
-    for path in ("", "calls/", "connections/", "integrations/", "employees/", "extensions/", "credentials/"):
+    for path in (
+        "",
+        "calls/",
+        "connections/",
+        "integrations/",
+        "employees/",
+        "extensions/",
+        "credentials/",
+        "unwritten/",
+    ):
         page.goto(f"{office.stack.url}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path

@@ -648,6 +648,13 @@ def test_faults(emu: MangoEmulator) -> None:
     emu.fault("reset", count=1)
     with pytest.raises(requests.ConnectionError):
         ask(emu, "incominglines", {})
+    emu.fault("truncated", count=1)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+        ask(emu, "incominglines", {})
+    emu.fault("empty", count=1)
+    assert ask(emu, "incominglines", {}).content == b""
+    emu.fault("wrong_type", count=1)
+    assert ask(emu, "incominglines", {}).headers["content-type"] == "audio/mpeg"
     assert code(emu, "incominglines", {}) == 1000
     assert not emu.violations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +33,8 @@ from crm_adapters.base import (
 from employees import installation
 from employees.models import Extension
 from integrations import claims, credentials, sync
+from integrations import directory as integrations_directory
+from integrations.facts import facts_of
 from integrations.models import CallSync, Credential, Integration, Lane
 from outbound.errors import CredentialsRefused, RateLimited, Rejected, Temporary, TokenExpired
 from outbound.http import Http
@@ -95,7 +97,7 @@ class Paper(Adapter):
     def write(self, batch: Sequence[Work]) -> list[Result]:
         for work in batch:
             self.book.setdefault(work.job.facts.id, []).append(work.step.name)
-        return [Done({work.step.name: True}, "written") for work in batch]
+        return [Done({work.step.name: True}, ("written",)) for work in batch]
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         self.asked.append(("look", [work.job.facts.id for work in batch]))
@@ -176,12 +178,6 @@ def announce(call: Call) -> None:
         inbox.announce([call.pk])
 
 
-@pytest.fixture
-def clock() -> Iterator[time_machine.Traveller]:
-    with time_machine.travel(timezone.now(), tick=True) as found:
-        yield found
-
-
 def made(paper: Paper, row: CallSync) -> list[str]:
     return paper.book.get(str(row.call.uuid), [])
 
@@ -200,7 +196,7 @@ def test_a_call_is_written_step_by_step(paper: Paper, make: Callable[..., CallSy
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
     assert row.progress == {"begin": True, "end": True}
-    assert [(step["step"], step["words"]) for step in row.history] == [("begin", "written"), ("end", "written")]
+    assert [(step["step"], step["words"]) for step in row.history] == [("begin", ["written"]), ("end", ["written"])]
     assert Lane.objects.get().lease is None
 
 
@@ -241,6 +237,35 @@ def test_a_call_that_changes_during_a_request_is_not_taken_for_written(paper: Pa
     sync.work_off(row.credential_id)
     assert made(paper, row) == ["begin", "end"]
     assert settled(row)
+
+
+# --- Calls that the PBX's history told --------------------------------------------------------------------------------
+
+
+def test_a_call_that_nobody_saw_live_comes_last_in_all_its_steps(paper: Paper, make: Callable[..., CallSync]):
+    paper.batch_size = 1  # type: ignore[misc]
+    old = make(source="history")
+    live = make()
+    assert (old.priority, live.priority) == (Priority.BACKFILL, Priority.FINISH)
+    sync.work_off(old.credential_id)
+    steps = [(step, ids == [str(old.call.uuid)]) for step, ids in paper.asked]
+    assert steps == [("begin", False), ("end", False), ("begin", True), ("end", True)]
+
+
+def test_nothing_pops_up_for_it(make: Callable[..., CallSync], integration: Integration):
+    call = make(source="history").call
+    facts = facts_of(call, [], [], integrations_directory.by_id(integration.pk))
+    assert (facts.live, facts.backfilled) == (False, True)
+
+
+def test_what_was_imported_stays_in_the_journal_until_it_is_wanted(paper: Paper, make: Callable[..., CallSync]):
+    row = make(source="import")
+    assert (row.state, row.reason) == ("skipped", "imported")
+    Call.objects.filter(pk=row.call_id).update(source="history")
+    row = tell(row.call)
+    assert (row.state, row.reason, row.priority) == ("wanted", "", Priority.BACKFILL)
+    sync.work_off(row.credential_id)
+    assert made(paper, row) == ["begin", "end"]
 
 
 # --- Leases -----------------------------------------------------------------------------------------------------------
@@ -335,6 +360,23 @@ def test_a_step_without_a_key_is_looked_for(paper: Paper, make: Callable[..., Ca
     again(row, clock)
     assert paper.steps == ["begin", "look", "end"]
     assert made(paper, row) == ["begin", "end"]
+
+
+def test_a_call_that_moved_on_from_a_doubtful_step_waits_for_a_person_where_the_crm_cannot_tell(
+    paper: Paper, make: Callable[..., CallSync], clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Paper, "look", Adapter.look)
+    paper.repeat = Repeat.STOP
+    row = make(state="ringing")
+    paper.answers = [lost(paper)]
+    sync.work_off(row.credential_id)
+    Call.objects.filter(pk=row.call_id).update(state="finished", outcome="answered")
+    paper.plan = lambda job: Step("end", Priority.FINISH, Repeat.KEY)  # type: ignore[method-assign]
+    tell(row.call)
+    again(row, clock)
+    row.refresh_from_db()
+    assert (row.parked, row.error_kind) == (True, "doubt")
+    assert paper.steps == ["begin"]
 
 
 def test_a_call_that_moved_on_first_learns_what_became_of_its_last_step(

@@ -27,6 +27,7 @@ def build(name: str) -> World:
     world.extension = make.ExtensionFactory(company=world.company, number="101", employee=world.employee)
     world.unknown = make.ExtensionFactory(company=world.company, number="105", name=f"{name} unknown")
     world.connection = make.ConnectionFactory(company=world.company, name=f"{name} connection")
+    world.history = make.HistoryRunFactory(connection=world.connection, error=f"{name} words")
     world.number = make.VirtualNumberFactory(connection=world.connection, line_name=f"{name} line")
     world.client = make.ClientFactory(company=world.company, name=f"{name} client")
     world.client_phone = make.ClientPhoneFactory(client=world.client)

@@ -12,9 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from crm_adapters.base import Said
 from employees.models import Role
 from integrations import passport
 from integrations.models import CallSync, Credential
+from outbound.errors import DeadlineExceeded
 from telephony.passport import mask_fields
 from tests import factories as make
 from tests.portal.conftest import World
@@ -51,6 +53,31 @@ def test_it_tells_what_happened(mine: World, signed_in: Callable[..., Client]) -
         "Everything is written.",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("language", "ours", "error"),
+    [
+        ("en", "created nothing: no rights; LEAD:7", "no answer in time"),
+        ("ru", "ничего не создал: no rights; LEAD:7", "нет ответа вовремя"),
+    ],
+)
+def test_its_words_are_in_the_readers_language(
+    mine: World, signed_in: Callable[..., Client], language: str, ours: str, error: str
+) -> None:
+    """Ours are translated when they are read; the CRM's own stay as they came."""
+    words = (Said("Bitrix24 created nothing: %(words)s", {"words": "no rights"}), "LEAD:7")
+    mine.sync.history = [
+        {"at": timezone.now().isoformat(), "step": "register", "words": words},
+        {"at": timezone.now().isoformat(), "step": "finish", "words": "kept as it was"},
+    ]
+    lost = DeadlineExceeded("no answer in time", code="timeout")
+    mine.sync.noted, mine.sync.error_kind, mine.sync.cause = 0, lost.kind, lost.cause
+    mine.sync.error = f"{lost.code} {lost.words}"
+    mine.sync.save()
+    text = page(signed_in(mine.company, language=language), mine.call)
+    for told in (ours, error, "kept as it was"):
+        assert told in text
 
 
 def test_secrets_are_masked(mine: World, signed_in: Callable[..., Client]) -> None:

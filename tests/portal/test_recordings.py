@@ -74,7 +74,7 @@ def test_forged_revoked_and_foreign_links_find_nothing(mine: World, theirs: Worl
     assert client.get(f"/recordings/{mine.recording.uuid}/x{proof}").status_code == 404
     assert client.get(link.removesuffix(".mp3") + ".html").status_code == 404
     assert client.get("/recordings/../../etc/passwd").status_code == 404
-    recordings.revoke(mine.recording)
+    recordings.revoke(mine.recording, by="owner@example.com")
     assert client.get(link).status_code == 404
 
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from employees.models import Role
-from integrations import words
+from integrations import dials, words
 from outbound import errors
 from telephony import words as telephony_words
 from tests.portal.conftest import World
@@ -33,6 +33,14 @@ def test_reasons_of_the_plan_have_words() -> None:
     codes = set(re.findall(r'Verdict\(State\.\w+, "(\w+)"', text)) | set(re.findall(r'^[A-Z]+ = "(\w+)"$', text, re.M))
     assert codes >= {"internal_call", "employee_phone", "unknown_extension"}
     assert codes <= words.REASONS.keys()
+
+
+def test_outcomes_of_crm_events_have_words() -> None:
+    text = source("integrations/dials.py", "integrations/crm_events.py")
+    codes = set(re.findall(r'Outcome\("(\w+)"', text)) | {dials.DIALLED, dials.REPEATED}
+    assert codes >= {"nobody_mapped", "doubt", "connected"}
+    assert codes == words.OUTCOMES.keys()
+    assert set(dials.NOT_DIALLED) < codes
 
 
 def test_refusals_of_adapters_have_words() -> None:

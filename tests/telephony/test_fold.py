@@ -199,6 +199,24 @@ TABLE = [
         {"state": "finished", "talk_seconds": 11, "ended_at": at(16)},
     ),
     Case("only the end is known", [over(9)], {"state": "finished", "outcome": "missed", "talk_seconds": 0}),
+    Case(
+        "the end overtakes all else",
+        [over(15, answered_at=at(5), extension="102")],
+        {"outcome": "answered", "extension": "102", "first_extension": "102"},
+        more=lambda c: [(share.extension, share.answered_at) for share in c.shares] == [("102", at(5))],
+    ),
+    Case(
+        "the end overtakes the answer",
+        [*GROUP, over(15, answered_at=at(5), extension="102")],
+        {"outcome": "answered", "extension": "102"},
+        more=lambda c: [(share.extension, share.answered_at) for share in c.shares] == [("101", None), ("102", at(5))],
+    ),
+    Case(
+        "the end overtakes all of a missed call",
+        [over(15, extension="102")],
+        {"outcome": "missed", "extension": "102"},
+        more=lambda c: [(share.extension, share.answered_at) for share in c.shares] == [("102", None)],
+    ),
     Case("answered after the end", [ANSWERED[0], ANSWERED[2], over(15)], {"outcome": "missed", "answered_at": None}),
     Case("a state after the leg's end", [*ANSWERED, leg("A", 4, TALKS, 20)], {"live_leg": "", "legs_ended_at": at(15)}),
     Case(

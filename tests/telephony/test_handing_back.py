@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from telephony import recordings
+from telephony import history, recordings
 from telephony.models import Recording
-from tests.factories import RecordingFactory
+from tests.factories import HistoryRunFactory, RecordingFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -35,3 +35,18 @@ def test_a_recording_that_is_being_fetched_can_be_fetched_by_the_next(monkeypatc
     recordings.hand_back()
     other.refresh_from_db()
     assert other.lease_until is not None
+
+
+def test_a_look_into_a_history_can_be_taken_up_by_the_next(monkeypatch: pytest.MonkeyPatch):
+    run = HistoryRunFactory.create()
+    due: list[list[int]] = []
+
+    def ends_meanwhile(*_: Any) -> list[Any]:
+        due.append(history.due())
+        history.hand_back()
+        due.append(history.due())
+        return []
+
+    monkeypatch.setattr(history, "_ask", ends_meanwhile)
+    history.work(run.pk)
+    assert due == [[], [run.pk]]

@@ -7,17 +7,19 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import dramatiq
 import pytest
 from django.utils import timezone
 
 from employees.models import Extension
+from integrations.models import CallSync
 from telephony import apart, calls, directory, inbox
 from telephony.models import Call, Connection, InboxEvent, Participant
 from telephony.providers import registry
 from telephony.providers.base import NotUnderstood, Request
 from telephony.signals import calls_changed
 from tests.emulators.mango import wire
-from tests.factories import ConnectionFactory, EmployeeFactory, ExtensionFactory
+from tests.factories import ConnectionFactory, EmployeeFactory, ExtensionFactory, IntegrationFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +70,26 @@ def line() -> Line:
 def drain() -> None:
     while inbox.drain():
         pass
+
+
+# --- What must not matter
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queue_that_is_down_undoes_nothing(line: Line, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any, **__: Any) -> None:
+        if InboxEvent.objects.count() == 1:  # the next event comes meanwhile
+            line.summary()
+        raise ConnectionError("nobody listens")
+
+    monkeypatch.setattr(dramatiq.get_broker(), "enqueue", refuse)
+    IntegrationFactory.create(company=line.connection.company, connections=[line.connection])
+    line.leg("Appeared", 1)
+    drain()
+    drain()
+    assert [event.state for event in InboxEvent.objects.all()] == [State.FOLDED, State.FOLDED]
+    assert Call.objects.get().state == "finished"
+    assert CallSync.objects.get().state == "wanted"
 
 
 # --- What is not understood
@@ -380,20 +402,3 @@ def test_a_decision_about_an_extension_reaches_the_calls_before_it(line: Line):
     assert after.employee == found.employee
     assert after.version > before.version
     assert Participant.objects.get().employee == found.employee
-
-
-# --- Calls whose end never came
-
-
-def test_a_call_whose_legs_are_over_is_closed_without_the_vendors_word(line: Line):
-    line.leg("Appeared", 1)
-    line.leg("Connected", 2)
-    line.leg("Disconnected", 3)
-    drain()
-    assert inbox.close_silent_calls() == 0
-    later = timezone.now() + timedelta(seconds=line.connection.protocol.summary_patience + 200)
-    assert inbox.close_silent_calls(later) == 1
-    drain()
-    call = Call.objects.get()
-    assert (call.state, call.outcome) == ("finished", "answered")
-    assert inbox.close_silent_calls(later) == 0

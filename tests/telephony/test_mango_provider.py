@@ -880,7 +880,6 @@ def test_a_visitor_of_no_number_is_not_asked_for(http: Http):
 
 LINK = "https://files.mango-office.ru/demo-temp-link-1"
 MP3 = b"ID3\x04" + b"\x00" * 100
-WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"\x00" * 20
 
 
 def offer(web: responses.RequestsMock, link: str = LINK) -> None:
@@ -894,7 +893,10 @@ def test_a_recording_is_fetched_by_its_one_shot_link(web: responses.RequestsMock
     web.add("GET", LINK, body=MP3, content_type="audio/mpeg")
     audio = MANGO.recording(http, SECRETS, "MToxMDAwMDAwMTo3MDAwMDAwMDAxOjA=", "")
     assert audio is not None
-    assert (audio.content, audio.content_type, audio.extension) == (MP3, "audio/mpeg", "mp3")
+    assert audio.content_type == "audio/mpeg"
+    with audio.content as content:
+        content.seek(0)
+        assert content.read() == MP3
     assert sent(web, 0) == {"recording_id": "MToxMDAwMDAwMTo3MDAwMDAwMDAxOjA=", "action": "download"}
     fetched = web.calls[1].request
     assert fetched.body is None
@@ -902,43 +904,11 @@ def test_a_recording_is_fetched_by_its_one_shot_link(web: responses.RequestsMock
     assert not any("demo-temp-link-1" in exchange.url + exchange.answer for exchange in seen)
 
 
-@pytest.mark.parametrize(
-    ("content", "told", "extension"),
-    [
-        (WAV, "audio/x-wav", "wav"),
-        (WAV, "application/octet-stream", "wav"),
-        (MP3, "application/octet-stream", "mp3"),
-        (b"\xff\xfb\x90\x00", "audio/mp3; charset=binary", "mp3"),
-        (b"<binary mp3>", "audio/mpeg", "mp3"),
-    ],
-)
-def test_kinds_of_sound(web: responses.RequestsMock, http: Http, content: bytes, told: str, extension: str):
+@pytest.mark.parametrize("status", [302, 404, 410, 500])
+def test_a_link_that_gives_no_recording_is_asked_for_again(web: responses.RequestsMock, http: Http, status: int):
     offer(web)
-    web.add("GET", LINK, body=content, content_type=told)
-    audio = MANGO.recording(http, SECRETS, "R", "")
-    assert audio is not None
-    assert audio.extension == extension
-
-
-@pytest.mark.parametrize(
-    ("content", "told", "status"),
-    [
-        (b"<html>gone</html>", "text/html", 200),
-        (b"<!DOCTYPE html>", "audio/mpeg", 200),
-        (b'{"result":5000}', "audio/mpeg", 200),
-        (b"whatever", "application/octet-stream", 200),
-        (MP3, "text/plain", 200),
-        (b"", "audio/mpeg", 200),
-        (b"gone", "text/plain", 410),
-        (b"", "text/html", 302),
-    ],
-)
-def test_what_is_no_recording_is_asked_for_again(
-    web: responses.RequestsMock, http: Http, content: bytes, told: str, status: int
-):
-    offer(web)
-    web.add("GET", LINK, body=content, content_type=told, status=status)
-    with pytest.raises(VendorFault):
+    web.add("GET", LINK, body=b"gone", content_type="text/plain", status=status)
+    with pytest.raises(VendorFault, match="gone"):
         MANGO.recording(http, SECRETS, "R", "")
 
 
@@ -952,7 +922,7 @@ def test_a_recording_that_is_cut_short(web: responses.RequestsMock, http: Http):
         headers={"Content-Length": "16099"},
         auto_calculate_content_length=False,
     )
-    with pytest.raises(Temporary):
+    with pytest.raises(VendorFault, match="cut short"):
         MANGO.recording(http, SECRETS, "R", "")
 
 
@@ -1167,7 +1137,7 @@ def test_the_extended_history_where_there_is_no_basic_one(web: responses.Request
         ("E3", Direction.IN, Party(number="79000000001"), Party(number="74950000001"), Outcome.MISSED),
     ]
     assert (legs[0].recordings, legs[0].virtual_number, legs[1].virtual_number) == (("R1",), "74950000001", "")
-    assert legs[2].ended_at - legs[2].started_at == timedelta(seconds=14)
+    assert legs[2].ended_at == legs[2].started_at + timedelta(seconds=14)
     asked = sent(web, 2)
     assert (asked["start_date"], asked["end_date"]) == ("02.03.2026 07:00:00", "03.03.2026 10:00:00")
 

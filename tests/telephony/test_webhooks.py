@@ -447,6 +447,19 @@ def test_what_cannot_be_stored_is_not_accepted(client: Client, connection: Conne
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
 
 
+def test_a_connection_that_the_database_has_dropped_is_not_kept(
+    client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    def drop() -> None:
+        connections["default"].ensure_connection()
+        connections["default"].connection.close()
+
+    monkeypatch.setattr(type(connections["default"]), "is_usable", lambda _self: False)
+    client.door._lookups.submit(drop).result(10)
+    answers = [client.post(path_of(connection), body_of(connection)).status for _ in range(2)]
+    assert answers[-1] == 200
+
+
 class Gate:
     """`inbox.store` that waits until it is let, and counts."""
 

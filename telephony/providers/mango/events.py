@@ -64,8 +64,7 @@ class _Side(Model):
 
     @property
     def party(self) -> Party:
-        name = self.number.casefold().removeprefix("sip:").partition("@")[0]
-        return Party(self.extension, "" if name in _NOBODY else self.number)
+        return party(self.extension, self.number)
 
 
 _MaybeSide = Annotated[_Side, EmptyObject]
@@ -160,6 +159,12 @@ class _Result(Model):
 
 
 # --- What it states ---------------------------------------------------------------------------------------------------
+
+
+def party(extension: str, number: str) -> Party:
+    """One side of a leg; the words that stand for a hidden number are none."""
+    name = number.casefold().removeprefix("sip:").partition("@")[0]
+    return Party(extension, "" if name in _NOBODY else number)
 
 
 def direction_by_sides(caller: Party, callee: Party) -> Direction:

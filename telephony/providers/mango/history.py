@@ -10,17 +10,18 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Self, cast
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from outbound.errors import OutboundError, VendorFault
 from telephony.providers.base import Direction, HistoryLeg, Outcome, Party
 
 from . import codes, history_extended
 from .api import Api
-from .events import direction_by_sides
+from .events import direction_by_sides, party
 from .reports import POLL_SECONDS, Wait, is_missing, prepare
-from .wire import Id, MaybeInteger, MaybeMoment, Model, Moment, Text
+from .wire import Id, MaybeInteger, MaybeMoment, Model, Text
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ _LONGEST = timedelta(days=28)
 class _Row(Model):
     records: Text
     start: MaybeMoment
-    finish: Moment
+    finish: MaybeMoment
     answer: MaybeMoment
     from_extension: Text
     from_number: Text
@@ -47,13 +48,23 @@ class _Row(Model):
     create: MaybeMoment
     entry_id: Id
 
+    @model_validator(mode="after")
+    def _has_a_time(self) -> Self:
+        if not (self.start or self.create or self.finish):
+            raise ValueError("is at no time")
+        return self
+
+    @property
+    def began(self) -> datetime:
+        return cast("datetime", self.start or self.create or self.finish)
+
     @property
     def caller(self) -> Party:
-        return Party(self.from_extension, self.from_number)
+        return party(self.from_extension, self.from_number)
 
     @property
     def callee(self) -> Party:
-        return Party(self.to_extension, self.to_number)
+        return party(self.to_extension, self.to_number)
 
     @property
     def recordings(self) -> tuple[str, ...]:
@@ -142,11 +153,12 @@ def _legs(rows: list[_Row]) -> Iterable[HistoryLeg]:
             caller=row.caller,
             callee=row.callee,
             virtual_number=row.line_number,
-            started_at=row.start or row.create or row.finish,
+            started_at=row.began,
             answered_at=row.answer,
             ended_at=row.finish,
             why=Outcome.ANSWERED if row.answer else codes.outcome(row.disconnect_reason, direction),
             recordings=row.recordings,
+            call_started_at=row.create,
         )
 
 
@@ -155,7 +167,7 @@ def _call_direction(rows: list[_Row]) -> Direction:
 
     A callback rings the employee "from" the client and then dials the client for the employee; no field says so.
     """
-    first = min(rows, key=lambda row: row.start or row.create or row.finish)
+    first = min(rows, key=lambda row: row.began)
     dialled = {row.to_number for row in rows if row.from_extension and not row.to_extension}
     if not first.from_extension and first.from_number and first.from_number in dialled:
         return Direction.OUT

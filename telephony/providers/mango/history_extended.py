@@ -74,6 +74,13 @@ class _Call(Model):
     def direction(self) -> Direction:
         return _DIRECTIONS.get(self.context_type or 0, Direction.IN)
 
+    @property
+    def ended(self) -> datetime | None:
+        """None while it goes on."""
+        if self.context_start_time is None or self.duration is None:
+            return None
+        return self.context_start_time + timedelta(seconds=max(0, self.duration))
+
 
 class _Part(Model):
     calls: Annotated[list[_Call], EmptyList] = Field([], alias="list")
@@ -131,17 +138,16 @@ def _legs(call: _Call, extensions: Mapping[str, str]) -> Iterator[HistoryLeg]:
             virtual_number=call.called_number if call.direction is Direction.IN else "",
             started_at=started,
             answered_at=answered,
-            ended_at=leg.call_end_time or answered or started,
+            ended_at=leg.call_end_time or call.ended,
             why=Outcome.ANSWERED if answered else codes.outcome(leg.call_end_reason, call.direction),
             recordings=tuple(recording for recording in leg.recording_id if recording),
+            call_started_at=call.context_start_time,
         )
 
 
 def _only_leg(call: _Call) -> _Leg:
     """A call that reached nobody has no legs of its own."""
-    began = call.context_start_time
-    ended = began + timedelta(seconds=max(0, call.duration or 0)) if began else None
-    return _Leg.model_construct(call_type="menu", call_start_time=began, call_end_time=ended)
+    return _Leg.model_construct(call_type="menu", call_start_time=call.context_start_time)
 
 
 def _caller(call: _Call, extensions: Mapping[str, str]) -> Party:

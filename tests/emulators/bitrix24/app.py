@@ -44,6 +44,7 @@ class Response:
     body: bytes
     content_type: bytes = JSON_TYPE
     location: str = ""
+    retry_after: float = 0.0
     kill: str = ""  # "reset" or "no_answer"
     hold: float = 0.0
 
@@ -264,6 +265,10 @@ def _spoilt(fault: Fault, portal: Portal, answer: Response | None) -> Response:
         return Response(0, b"", kill=fault.kind, hold=fault.seconds)
     if fault.kind == "truncated" and answer is not None:
         return Response(answer.status, answer.body[: len(answer.body) // 2], answer.content_type)
+    if fault.kind == "empty":
+        return Response(200, b"")
+    if fault.kind == "too_many":
+        return Response(429, b"<h1>429</h1>", HTML_TYPE, retry_after=fault.seconds)
     if fault.kind in ("expired_token", "rate_limited"):
         portal.expired_answered |= fault.kind == "expired_token"
         error = dispatch.expired() if fault.kind == "expired_token" else dispatch.rate_limited(by_fault=True)
@@ -307,5 +312,7 @@ async def _respond(response: Response, send: Send) -> None:
     ]
     if response.location:
         headers.append((b"location", response.location.encode()))
+    if response.retry_after:
+        headers.append((b"retry-after", f"{response.retry_after:.0f}".encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

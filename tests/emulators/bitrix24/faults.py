@@ -16,6 +16,8 @@ KINDS = frozenset(
         "html200",
         "html500",
         "truncated",
+        "empty",
+        "too_many",
         "expired_token",
         "rate_limited",
         "error",
@@ -28,7 +30,8 @@ TARGETS = frozenset({"rest", "oauth", "all"})
 class Fault:
     """One fault. `method` narrows it to a method (also inside a batch), `count` to the next N matches.
 
-    `after`: the request is executed first, and only its answer is spoilt (always so for `no_answer` and `truncated`).
+    `after`: the request is executed first, and only its answer is spoilt (always so for `no_answer`, `truncated` and
+    `empty`). `too_many` is HTTP 429 with a Retry-After of `seconds`, as something in front of a portal may say it.
     """
 
     id: int
@@ -76,7 +79,7 @@ class Faults:
         if options.get("method"):
             options["method"] = str(options["method"]).lower()
         fault = Fault(next(self._ids), kind, **options)
-        fault.after = fault.after or kind in ("no_answer", "truncated")
+        fault.after = fault.after or kind in ("no_answer", "truncated", "empty")
         fault.until = None if for_seconds is None else self._clock() + for_seconds
         self.items.append(fault)
         return fault

@@ -67,11 +67,12 @@ VISITOR = {
 
 @dataclass(slots=True)
 class Response:
-    """An answer of the emulator."""
+    """An answer of the emulator. `withheld` bytes of the body are promised and never come."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
+    withheld: int = 0
 
     @classmethod
     def json(cls, value: Any, status: int = 200) -> Response:

@@ -6,11 +6,12 @@ The vendor looks only at the status of the answer and documents no retry: one at
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -27,11 +28,13 @@ IDLE_SECONDS = 2.0  # an older idle connection may be half closed by the hub: a 
 
 @dataclass(slots=True)
 class Event:
-    """One notification and what the hub answered to each copy of it (a status, or words for a failure)."""
+    """One notification and what the hub answered to each copy of it (a status, or words for a failure) after how many
+    seconds."""
 
     path: str
     body: str
     answers: list[int | str]
+    took: list[float] = field(default_factory=list)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -170,23 +173,31 @@ class HubClient:
 
 
 class Courier:
-    """Carries events to the hub; each attempt's outcome is noted in the event."""
+    """Carries events to the hub; each attempt's outcome is noted in the event.
 
-    def __init__(self, connections: int = 16, timeout: float = 10.0, retry_on_failure: bool = False) -> None:
+    `retry_on_failure`: three attempts. `insist`: as many as it takes until the hub answers 200.
+    """
+
+    def __init__(
+        self, connections: int = 16, timeout: float = 10.0, retry_on_failure: bool = False, insist: bool = False
+    ) -> None:
         self.client = HubClient(connections, timeout)
-        self.retry_on_failure = retry_on_failure
+        self.retry_on_failure, self.insist = retry_on_failure, insist
         self.unreachable = False
         self.sent = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, account: Account, event: Event) -> int | str:
-        """Deliver one event: one attempt, three with `retry_on_failure`."""
+        """Deliver one event; the last answer."""
         answer: int | str = ""
-        for attempt in range(3 if self.retry_on_failure else 1):
+        loop = asyncio.get_running_loop()
+        for attempt in itertools.count() if self.insist else range(3 if self.retry_on_failure else 1):
             if attempt:
-                await asyncio.sleep(0.2 * attempt)
+                await asyncio.sleep(min(0.2 * attempt, 1.0))
+            began = loop.time()
             answer = await self._attempt(account, event)
             event.answers.append(answer)
+            event.took.append(loop.time() - began)
             if isinstance(answer, int) and answer < 400:
                 break
         return answer

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import uvicorn
 
-from . import control, page
+from . import control, page, wire
 from .account import DEFAULT_KEY, DEFAULT_SALT, Account, Violation
 from .api import TOO_MANY, Api, Request, Response
 from .delivery import Courier, Event
@@ -24,6 +24,7 @@ from .scenarios import prepare
 from .simulator import Call, Command, Simulator
 
 HTML = {"content-type": "text/html; charset=utf-8"}
+MPEG = {"content-type": "audio/mpeg"}
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -52,6 +53,7 @@ class MangoEmulator:
         connections: int = 16,
         timeout: float = 10.0,
         retry_on_failure: bool = False,
+        insist: bool = False,
         stats_delay: float | None = 0.5,
         async_refusals: bool = False,
         id_seed: int | None = None,
@@ -65,7 +67,7 @@ class MangoEmulator:
         self.demo = False
         self._host, self._port = host, port
         self.public_url = public_url.rstrip("/")
-        self._courier_options = (connections, timeout, retry_on_failure)
+        self._courier_options = (connections, timeout, retry_on_failure, insist)
         self._sim_options = (clock, speed, time.time_ns() // 10_000_000 if id_seed is None else id_seed)
         self._delivery = delivery or {}
         self._ready = threading.Event()
@@ -248,15 +250,16 @@ class MangoEmulator:
         request = Request(scope["method"], scope["path"], raw_path, headers, body)
         response = await self._respond(request, scope.get("query_string", b"").decode("latin-1"))
         if response is None:
-            _abort(send)
-            await receive()  # until the server knows of the disconnection
+            await _hang_up(send, receive, abort=True)
             return
         pairs = [(name.encode(), value.encode()) for name, value in response.headers.items()]
         if request.path.startswith("/vpbx/"):
             pairs.append((b"x-uuid", uuid.uuid4().hex.encode()))  # what the vendor's support asks for
-        pairs.append((b"content-length", str(len(response.body)).encode()))
+        pairs.append((b"content-length", str(len(response.body) + response.withheld).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": pairs})
-        await send({"type": "http.response.body", "body": response.body})
+        await send({"type": "http.response.body", "body": response.body, "more_body": bool(response.withheld)})
+        if response.withheld:
+            await _hang_up(send, receive, abort=False)
 
     async def _respond(self, request: Request, query: str) -> Response | None:
         if request.path.startswith("/_emulator/"):
@@ -332,12 +335,19 @@ def _faulty(fault: Fault) -> Response | None:
         return Response.json(TOO_MANY, 429)
     if fault.kind == "html":
         return Response(200, b"<html><body><h1>Service is temporarily unavailable</h1></body></html>", HTML)
+    if fault.kind == "empty":
+        return Response(200, b"", MPEG)
+    if fault.kind == "wrong_type":
+        return Response(200, b"PK\x03\x04 an archive", MPEG)
+    if fault.kind == "truncated":
+        return Response(200, wire.mp3("cut", 20)[:1000], MPEG, withheld=9_000)
     return None
 
 
-def _abort(send: Send) -> None:
-    """Reset the connection: uvicorn's `send` belongs to the object that holds the transport."""
+async def _hang_up(send: Send, receive: Receive, *, abort: bool) -> None:
+    """Reset or close the connection: uvicorn's `send` belongs to the object that holds the transport."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         with contextlib.suppress(OSError):
-            transport.abort()
+            transport.abort() if abort else transport.close()
+    await receive()  # until the server knows of the disconnection

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-KINDS = ("down", "reset", "slow", "html", "rate_limited", "result", "hub_unreachable")
+HTTP = ("down", "reset", "slow", "html", "rate_limited", "empty", "truncated", "wrong_type")
+KINDS = (*HTTP, "result", "hub_unreachable")
 
 
 @dataclass(slots=True)
 class Fault:
-    """`down` 503, `reset` of the connection, `slow` by seconds, `html` instead of JSON, `rate_limited` 429, `result`
-    forces a result code on commands, `hub_unreachable` loses notifications. `path`: only paths that contain it;
-    `count`: how many times (0: until cleared)."""
+    """`down` 503, `reset` of the connection, `slow` by seconds, `html` instead of JSON or sound, `rate_limited` 429,
+    `empty` 200 without a body, `truncated` in the midst of the body, `wrong_type` no sound under a sound's name,
+    `result` forces a result code on commands, `hub_unreachable` loses notifications. `path`: only paths that contain
+    it; `count`: how many times (0: until cleared)."""
 
     kind: str
     path: str = ""
@@ -49,7 +51,7 @@ class Faults:
 
     def http(self, path: str) -> Fault | None:
         """The fault that meets this request."""
-        return self._take(path, ("down", "reset", "slow", "html", "rate_limited"))
+        return self._take(path, HTTP)
 
     def result(self, endpoint: str) -> int:
         """A forced result code for a command, or 0."""

@@ -54,6 +54,7 @@ class CallSpec:
     talk_window: float | None = None
     window_seconds: float = 2
     at: float | None = None
+    ahead: float = 0  # how far the clock of this PBX is ahead
     speed: float | None = None
     delivery: dict[str, Any] | None = None
 
@@ -119,7 +120,7 @@ class Call:
         past = spec.planned * (1 - 1 / max(self.speed, 1.0))
         self.created: float
         self.now: float
-        self.created = self.now = float(int(sim.clock() - past)) if spec.at is None else spec.at
+        self.created = self.now = float(int(sim.clock() - past + spec.ahead)) if spec.at is None else spec.at
         self.client: str = spec.client
         self.line: str = spec.line
         self.direction: int = 1
