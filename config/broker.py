@@ -103,7 +103,7 @@ class Ledger(Middleware):
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         from integrations import sync
-        from telephony import recordings
+        from telephony import history, recordings
 
         end = time.monotonic() + PATIENCE
         for thread in worker.workers:
@@ -111,6 +111,7 @@ class Ledger(Middleware):
         sync.hand_back()
         sync.ledger.stop()
         recordings.hand_back()
+        history.hand_back()
 
 
 class DatabaseConnections(Middleware):

@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from employees import installation
 from integrations import claims
 from integrations.models import CallSync
+from telephony.hot import Constant
 from telephony.models import InboxEvent
 from telephony.recordings import waiting_for_storage
 
@@ -114,6 +115,10 @@ def _gauges() -> CollectorRegistry:
     age = (timezone.now() - oldest.received_at).total_seconds() if oldest else 0.0
     figures = {
         "callbridge_inbox_age_seconds": ("Age of the oldest event that is not folded", age),
+        "callbridge_inbox_waiting": (
+            "Events that are not folded yet",
+            InboxEvent.objects.filter(state=Constant(InboxEvent.State.NEW)).count(),
+        ),
         "callbridge_inbox_failed": (
             "Events that were not understood",
             InboxEvent.objects.filter(state=InboxEvent.State.FAILED).count(),

@@ -92,7 +92,9 @@ def is_stranger(address: Address) -> bool:
     """Whether, as far as was looked a moment ago, nobody has this address: no database, and nothing to remember of
     those who guess."""
     memory = _memory
-    if memory.inhabited is None or time.monotonic() - memory.looked_at > STRANGER_SECONDS:
+    if address in memory.by_address or memory.inhabited is None:
+        return False
+    if time.monotonic() - memory.looked_at > STRANGER_SECONDS:
         return False
     return address.digest not in memory.inhabited
 

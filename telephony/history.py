@@ -44,6 +44,7 @@ OUTAGE = timedelta(minutes=2)
 TRIES = {Kind.WATCHDOG: 5}
 MOST_TRIES = 10
 """With pauses from a minute to an hour: half an hour for the watchdog, half a night for the others."""
+_under_way: set[int] = set()
 KEPT = timedelta(days=90)
 DOOR = "door"
 """The row of `Schedule` that says when the door for PBXs was open last."""
@@ -185,6 +186,20 @@ def work(run_id: int) -> None:
     run = _claim(run_id)
     if run is None:
         return
+    _under_way.add(run.pk)
+    try:
+        _work(run)
+    finally:
+        _under_way.discard(run.pk)
+
+
+def hand_back() -> None:
+    """The process must end: whoever comes next need not wait for what it was looking at."""
+    with hot_write():
+        HistoryRun.objects.filter(pk__in=list(_under_way)).update(lease=None, lease_until=None)
+
+
+def _work(run: HistoryRun) -> None:
     begin = max(run.since, coverage.midnight(run.company, run.reached - timedelta(microseconds=1)))
     try:
         compared = backfill.compare(run, _ask(run, begin))

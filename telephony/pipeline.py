@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from concurrent.futures import Future
 from functools import partial
+
+from prometheus_client import Counter
 
 from . import inbox
 from .models import InboxEvent
@@ -18,6 +20,9 @@ EVENT_SIZE = 4 * 1024
 MAX_COMMIT = 500
 
 
+turned_away = Counter("callbridge_inbox_turned_away", "Events for which there was no room before their commit")
+
+
 class Busy(Exception):
     """Too much waits for the disk: come again."""
 
@@ -27,7 +32,7 @@ class _Room:
     floods fills half of it, and whoever comes then still finds room."""
 
     def __init__(self) -> None:
-        self._taken: Counter[int] = Counter()
+        self._taken: dict[int, int] = defaultdict(int)
         self._total = 0
         self._lock = threading.Lock()
 
@@ -35,6 +40,7 @@ class _Room:
         """Raises `Busy`."""
         with self._lock:
             if self._taken[connection_id] + size > MAX_WAITING - self._total:
+                turned_away.inc()
                 raise Busy
             self._taken[connection_id] += size
             self._total += size

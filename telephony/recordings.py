@@ -25,7 +25,7 @@ from .clocks import pull_back
 from .exchanges import http_for
 from .files import StorageRefused
 from .fold import CallState
-from .hot import Constant, hot_write, lock_drain
+from .hot import hot_write, lock_drain
 from .inbox import announce
 from .models import Decision, Recording
 
@@ -66,7 +66,7 @@ def fetch(recording_id: int) -> bool:
 def hand_back() -> None:
     """The process must end: whoever comes next need not wait for what it was fetching."""
     with hot_write():
-        Recording.objects.filter(pk__in=list(_under_way), state=State.READY).update(lease_until=None)
+        Recording.objects.filter(pk__in=list(_under_way)).update(lease_until=None)
 
 
 def _fetch(recording: Recording) -> None:
@@ -118,10 +118,10 @@ def forget_leases() -> None:
 
 def mend_after_a_clock_step() -> None:
     """Our clock was put back: no recording waits for the time that it showed before."""
-    ready = Recording.objects.filter(state=Constant(Recording.State.READY))
+    to_fetch = Recording.objects.exclude(due_at=None)
     with hot_write():
-        pull_back(ready, "lease_until", LEASE)
-        pull_back(ready, "due_at", timedelta(days=1))
+        pull_back(to_fetch, "lease_until", LEASE)
+        pull_back(to_fetch, "due_at", timedelta(days=1))
 
 
 def _claim(recording_id: int) -> Recording | None:

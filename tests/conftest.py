@@ -69,11 +69,13 @@ def _nothing_remembered() -> None:
 
     from employees import installation
     from integrations import directory as integrations_directory
+    from integrations import sync
     from telephony import apart
     from telephony import directory as telephony_directory
 
     cache.clear()
     apart._until.clear()
+    sync.ending.clear()
     installation.seen = -1
     telephony_directory._memory = telephony_directory._Memory()
     integrations_directory._memory = integrations_directory._Memory()

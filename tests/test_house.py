@@ -15,8 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import models
+from django.db.migrations import Migration, operations
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
 
 from crm_adapters import registry as crms
+from employees.operations import AddIndexConcurrently
 from telephony.providers import registry as pbxs
 from tests.conftest import needs
 from tests.stack import ROOT
@@ -147,6 +153,95 @@ def test_a_wrong_encryption_key_is_found_at_the_start(tmp_path: Path):
 def test_the_models_are_what_the_migrations_say():
     done = python("manage.py", "makemigrations", "--check", "--dry-run")
     assert done.returncode == 0, done.stdout
+
+
+# --- Two versions side by side
+
+HARMLESS = (
+    operations.CreateModel,
+    operations.AlterModelOptions,
+    operations.AlterModelManagers,
+    operations.RemoveIndex,
+    operations.RenameIndex,
+    operations.RemoveConstraint,
+    operations.RunPython,
+    AddIndexConcurrently,
+)
+SMALL = {"company", "user", "membership", "employee", "extension", "installation", "connection", "webhookaddress"} | {
+    "virtualnumber", "ratestate", "schedule", "credential", "integration", "employeemapping", "lane", "historyrun"
+}  # fmt: skip
+"""Tables on which an index is built in no time; on all others `employees.operations.AddIndexConcurrently` does it."""
+
+
+def _later_migrations() -> Iterator[tuple[Migration, ProjectState]]:
+    """Those after the first version, each with the models before it."""
+    loader = MigrationLoader(None)
+    ours = {room.label for room in apps.get_app_configs() if Path(room.path).parent == ROOT}
+    for key, migration in sorted(loader.disk_migrations.items()):
+        if key[0] in ours and not migration.initial:
+            yield migration, loader.project_state([key], at_end=False)
+
+
+def _harm(migration: Migration, before: ProjectState) -> Iterator[str]:
+    """What a process of the version before could not live with, or would have to wait for."""
+    made = {each.name_lower for each in migration.operations if isinstance(each, operations.CreateModel)}
+    for each in migration.operations:
+        model = getattr(each, "model_name_lower", "")
+        if isinstance(each, HARMLESS) or model in made:
+            continue
+        if isinstance(each, operations.AddField):
+            fits = each.field.null or each.field.many_to_many or each.field.has_db_default()
+        elif isinstance(each, operations.AlterField):
+            old = before.models[migration.app_label, model].fields[each.name]
+            shorter = (getattr(each.field, "max_length", 0) or 0) < (getattr(old, "max_length", 0) or 0)
+            fits = type(old) is type(each.field) and not shorter and (each.field.null or not old.null)
+        else:
+            fits = isinstance(each, operations.AddIndex) and model in SMALL
+        if not fits:
+            yield f"{migration.app_label}.{migration.name}: {each.describe()}"
+
+
+def _harm_of(*made: operations.base.Operation) -> list[str]:
+    migration = type("Migration", (Migration,), {"operations": made})("0099_more", "telephony")
+    return list(_harm(migration, MigrationLoader(None).project_state()))
+
+
+def test_the_version_before_can_live_with_every_migration():
+    """New columns may be left out, nothing that is in use is taken away, no table is locked for long."""
+    assert [words for migration, before in _later_migrations() for words in _harm(migration, before)] == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        operations.AddField("call", "must", models.TextField(default="")),
+        operations.RemoveField("call", "utm"),
+        operations.RenameField("call", "utm", "marks"),
+        operations.AlterField("call", "key", models.CharField(max_length=100)),
+        operations.AlterField("call", "ended_at", models.DateTimeField()),
+        operations.AlterField("call", "key", models.TextField()),
+        operations.AddIndex("call", models.Index(fields=["key"], name="slow")),
+        operations.AddConstraint("call", models.UniqueConstraint(fields=["key"], name="strict")),
+        operations.DeleteModel("call"),
+        operations.RunSQL("DROP TABLE telephony_call"),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_a_migration_that_it_cannot_live_with_is_found(operation: Any):
+    assert len(_harm_of(operation)) == 1
+
+
+def test_a_migration_that_only_adds_is_fine():
+    harm = _harm_of(
+        operations.CreateModel("Thing", [("id", models.BigAutoField(primary_key=True))]),
+        operations.AddField("thing", "must", models.TextField()),
+        operations.AddField("call", "may", models.TextField(null=True)),
+        operations.AddField("call", "has", models.TextField(default="", db_default="")),
+        operations.AlterField("call", "key", models.CharField(max_length=300)),
+        AddIndexConcurrently("call", models.Index(fields=["key"], name="quick")),
+        operations.AddIndex("connection", models.Index(fields=["name"], name="small")),
+    )
+    assert harm == []
 
 
 # --- Words

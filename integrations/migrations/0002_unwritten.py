@@ -57,12 +57,4 @@ class Migration(migrations.Migration):
             name='state',
             field=models.SmallIntegerField(choices=[(0, 'new'), (1, 'handled'), (2, 'not understood'), (3, 'given up')], default=0, verbose_name='state'),
         ),
-        migrations.AddIndex(
-            model_name='callsync',
-            index=models.Index(condition=models.Q(('state', 'wanted'), models.Q(('error_kind', ''), _negated=True)), fields=['credential', 'parked', 'error_kind', 'cause', 'failed_at'], name='sync_troubles'),
-        ),
-        migrations.AddIndex(
-            model_name='crmevent',
-            index=models.Index(fields=['credential', '-received_at'], name='crm_event_by_account'),
-        ),
     ]

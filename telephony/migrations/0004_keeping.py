@@ -64,21 +64,5 @@ class Migration(migrations.Migration):
             name='state',
             field=models.CharField(choices=[('announced', 'being made by the PBX'), ('ready', 'being fetched'), ('absent', 'there is none'), ('stored', 'stored'), ('failed', 'could not be fetched'), ('deleted', "deleted by the company's rule")], default='announced', max_length=12, verbose_name='state'),
         ),
-        migrations.AddIndex(
-            model_name='inboxevent',
-            index=models.Index(fields=['connection', 'received_at'], name='inbox_by_connection'),
-        ),
-        migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='recording_to_fetch'),
-        ),
-        migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(condition=models.Q(('waits_for_storage', True)), fields=['company'], name='recording_waits'),
-        ),
-        migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(condition=models.Q(('state', 'stored')), fields=['company', 'stored_at'], name='recording_stored'),
-        ),
         migrations.RunPython(name_companies, migrations.RunPython.noop),
     ]

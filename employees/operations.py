@@ -1,0 +1,20 @@
+"""What migrations may do to large tables while the product runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.postgres import operations
+from django.db.migrations import AddIndex
+
+
+class AddIndexConcurrently(operations.AddIndexConcurrently):
+    """An index that nobody has to wait for. Its migration is `atomic = False`; SQLite builds it as it builds any."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        kind: Any = operations.AddIndexConcurrently if schema_editor.connection.vendor == "postgresql" else AddIndex
+        kind.database_forwards(self, app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        kind: Any = operations.AddIndexConcurrently if schema_editor.connection.vendor == "postgresql" else AddIndex
+        kind.database_backwards(self, app_label, schema_editor, from_state, to_state)
