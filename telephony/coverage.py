@@ -87,15 +87,17 @@ class Day:
 
 
 def days(connection: Connection, count: int) -> list[Day]:
-    """The last days, the newest first."""
+    """The last days, the newest first; of those before the connection was made only what is known."""
     company = connection.company
     today = timezone.now().astimezone(zone_of(company)).date()
+    made = connection.created_at.astimezone(zone_of(company)).date()
     first = today - timedelta(days=count - 1)
     calls = calls_by_day(connection, first)
     rows = {row.day: row for row in CoverageDay.objects.filter(connection=connection, day__gte=first)}
     known = backfill.ours(connection, [each["call"] for row in rows.values() for each in row.missing])
     wanted = [today - timedelta(days=back) for back in range(count)]
-    return [_day(company, day, calls.get(day, 0), rows.get(day), known) for day in wanted]
+    shown = [day for day in wanted if day >= made or day in calls or day in rows]
+    return [_day(company, day, calls.get(day, 0), rows.get(day), known) for day in shown]
 
 
 def absent(connection: Connection, day: date) -> list[Absent]:

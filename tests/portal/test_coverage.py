@@ -31,6 +31,19 @@ def noon() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def not_of_today(mine: World) -> None:
+    mine.connection.created_at = timezone.now() - timedelta(days=60)
+    mine.connection.save(update_fields=["created_at"])
+
+
+def test_days_before_the_connection_are_shown_only_where_something_is_known(mine: World) -> None:
+    mine.connection.created_at = timezone.now()
+    assert len(coverage.days(mine.connection, 14)) == 1
+    make.CallFactory(connection=mine.connection, started_at=timezone.now() - timedelta(days=5))
+    assert [day.calls for day in coverage.days(mine.connection, 14)][1:] == [1]
+
+
 @pytest.fixture
 def day(mine: World) -> CoverageDay:
     """Yesterday: 37 calls in the PBX, of which one is not here."""
