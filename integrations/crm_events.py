@@ -33,7 +33,7 @@ LEASE = timedelta(seconds=20)
 """Who has taken up an event and says nothing for so long has died."""
 PATIENCE = timedelta(days=1)
 LATELY = timedelta(days=7)
-HASTE = dials.LATEST + dials.SIGNS
+HASTE = timedelta(seconds=90)
 """For so long somebody may sit and wait for what the CRM asked for: pauses stay as short as after `HASTY` tries."""
 HASTY = 2
 

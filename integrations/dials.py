@@ -34,8 +34,9 @@ State = Command.State
 DOUBLE_CLICK = timedelta(seconds=5)
 LATEST = timedelta(seconds=60)
 """A wish to call that is older is refused: nobody wants a telephone that rings an hour later."""
-SIGNS = timedelta(seconds=30)
-"""How long the PBX's events may yet show that a command without an answer was carried out."""
+SIGNS = timedelta(minutes=10)
+"""How long the PBX's events may yet show that a command without an answer was carried out: whatever took its answer may
+hold up its events too, and a card that is closed too soon is a second call in the CRM."""
 TOO_LATE = _("too much time has passed since the click")
 
 

@@ -251,7 +251,7 @@ def test_a_click_of_unknown_fate_is_never_dialled_again(
         crm_events.handle(row.pk)
     row = swept(row, clock, SIGNS.total_seconds() - 5)
     assert (row.state, crm.refused) == (State.NEW, [])  # the PBX's events may yet tell
-    row = swept(row, clock)
+    row = swept(row, clock, (SIGNS * 6).total_seconds())
     assert (row.state, row.outcome) == (State.HANDLED, "doubt")
     assert len(pbx.dialled) == int(sent)
     assert [card for card, _ in crm.refused] == [CARD]
@@ -349,7 +349,7 @@ def test_a_lost_answer_of_the_pbx_is_waited_for_and_not_repeated(
     click: Callable[..., CrmEvent], pbx: Pbx, crm: Bell, clock: time_machine.Traveller
 ):
     pbx.errors = [Temporary("no answer", fate_unknown=True)]
-    row = swept(handled(click()), clock, (SIGNS * 2).total_seconds())
+    row = swept(handled(click()), clock, (SIGNS * 6).total_seconds())
     assert row.outcome == "doubt"
     assert (pbx.dialled, [card for card, _ in crm.refused]) == ([], [CARD])
 
@@ -358,7 +358,7 @@ def test_a_call_that_shows_up_after_its_card_was_closed_is_one_of_its_own(
     click: Callable[..., CrmEvent], pbx: Pbx, crm: Bell, clock: time_machine.Traveller
 ):
     pbx.errors = [Temporary("no answer", fate_unknown=True)]
-    row = swept(handled(click()), clock, (SIGNS * 2).total_seconds())
+    row = swept(handled(click()), clock, (SIGNS * 6).total_seconds())
     call = CallFactory.create(connection=Command.objects.get().connection, dialled_by=Command.objects.get())
     (wanting,) = directory.of_connection(call.connection_id)
     facts = facts_of(call, [], [], wanting)
