@@ -119,7 +119,7 @@ def _renew_leased(credential: Credential, stale: dict[str, str], http: Http) -> 
 def store(credential: Credential, changes: Mapping[str, Any]) -> None:
     """Merge new secrets into a credential; it counts as connected from now on."""
     with hot_write():
-        locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        locked = Credential.objects.select_for_update(no_key=True).get(pk=credential.pk)
         account = locked.account_digest
         locked.values = {**locked.values, **changes}
         locked.state, locked.state_words = Credential.State.READY, ""

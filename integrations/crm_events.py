@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
@@ -58,6 +59,8 @@ def handle(event_id: int) -> float | None:
         outcome = _understand(row)
     except PASSING as error:
         return _later(row, error)
+    except (OperationalError, InterfaceError):
+        raise  # our own trouble: the event is taken up again when its lease is over
     except OutboundError as error:
         _note(row, state=State.FAILED, error=error.words)
     except Exception as error:

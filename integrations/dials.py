@@ -69,7 +69,8 @@ def _intend(row: CrmEvent, event: DialRequested) -> Command | Outcome:
     """Write down what is to be dialled, once for each event; else why not."""
     with hot_write():
         # Two clicks of one account come one after the other here.
-        credential = Credential.objects.select_for_update().select_related("company").get(pk=row.credential_id)
+        rows = Credential.objects.select_for_update(of=("self",), no_key=True).select_related("company")
+        credential = rows.get(pk=row.credential_id)
         if event.key and SeenEvent.objects.filter(credential=credential, key=event.key[:200]).exists():
             return Outcome(REPEATED)
         phone = phones.normalise(event.phone, credential.company.region)

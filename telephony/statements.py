@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
-WAIT = " FOR UPDATE"
-SKIP = " FOR UPDATE SKIP LOCKED"
+# No key: rows that others refer to must not hold up those who only do that.
+WAIT = " FOR NO KEY UPDATE"
+SKIP = " FOR NO KEY UPDATE SKIP LOCKED"
 
 Row = models.Model
 M = TypeVar("M", bound=models.Model)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import OperationalError
 from django.utils import timezone
 
 from crm_adapters import registry
@@ -415,6 +416,21 @@ def test_what_cannot_be_understood_stays_that(credential: Credential, clock: tim
     assert row.state == State.FAILED
     assert "JSONDecodeError" in row.error
     assert swept(row, clock).attempts == 1
+
+
+def test_trouble_of_our_database_is_not_the_events(
+    click: Callable[..., CrmEvent], pbx: Pbx, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: Any) -> None:
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(dials, "_intend", broken)
+        row = click()
+        with pytest.raises(OperationalError):
+            crm_events.handle(row.pk)
+    assert swept(row, clock).outcome == "dialled"
+    assert len(pbx.dialled) == 1
 
 
 def test_pauses_are_short_only_as_long_as_somebody_may_wait(
