@@ -92,8 +92,11 @@ def _may_fail(command: Command, error: OutboundError) -> bool:
 def refuse_call(portal: Portal, call: str, user: str, why: str) -> None:
     """`finish` a call that Bitrix24 opened and that could not be made: without it the card hangs for ever.
 
-    A call that Bitrix24 no longer knows is closed enough.
+    A call that Bitrix24 no longer knows is closed enough, and one whose end is in the statistics was closed before: the
+    answer was lost.
     """
+    if _is_closed(portal, call):
+        return
     params: dict[str, Any] = {
         "CALL_ID": call,
         "USER_ID": int(user) if user.isdecimal() else user,
@@ -107,6 +110,16 @@ def refuse_call(portal: Portal, call: str, user: str, why: str) -> None:
     except OutboundError as error:
         if error.code != failures.CALL_NOT_FOUND:
             raise
+
+
+def _is_closed(portal: Portal, call: str) -> bool:
+    try:
+        found = portal.call(STATISTICS, {"FILTER": {"CALL_ID": call}})
+    except TokenExpired:
+        raise
+    except CredentialsRefused:
+        return False  # the statistics are closed to the application's user
+    return any(row.CALL_ID == call for row in wire.rows(wire.Finished, found))
 
 
 def _refusal(why: str) -> str:

@@ -1836,6 +1836,7 @@ def test_prepare_with_a_webhook_adds_the_lines_only(mock: responses.RequestsMock
     ],
 )
 def test_refuse_call(mock: responses.RequestsMock, why: str, code: str) -> None:
+    says(mock, "voximplant.statistic.get", {"result": []})
     says(mock, "telephony.externalCall.finish", {"result": {"CALL_ID": CALL}})
     adapter.refuse_call(new_http(), SECRETS, DialRequested(phone="+7900", crm_call=CALL, crm_user="12"), why)
     body = sent(mock)
@@ -1844,9 +1845,16 @@ def test_refuse_call(mock: responses.RequestsMock, why: str, code: str) -> None:
 
 
 def test_refuse_call_that_is_gone_or_was_never_there(mock: responses.RequestsMock) -> None:
+    says(mock, "voximplant.statistic.get", {"result": []})
     not_found(mock)
     adapter.refuse_call(new_http(), SECRETS, DialRequested(phone="+7900", crm_call=CALL, crm_user="12"), "failed")
     adapter.refuse_call(new_http(), SECRETS, DialRequested(phone="+7900"), "failed")
+    assert len(mock.calls) == 2
+
+
+def test_refuse_call_whose_answer_was_lost_closes_nothing_twice(mock: responses.RequestsMock) -> None:
+    says(mock, "voximplant.statistic.get", {"result": [{"CALL_ID": CALL}]})
+    adapter.refuse_call(new_http(), SECRETS, DialRequested(phone="+7900", crm_call=CALL, crm_user="12"), "failed")
     assert len(mock.calls) == 1
 
 
