@@ -22,7 +22,7 @@ from .verdict import DOUBLED, LOST, ORDER, PERSON, RECORDING, judge
 from .world import World, world
 
 CALLS = int(os.environ.get("FAULT_CALLS", "200"))
-PER_SECOND = 14.0
+PER_SECOND = 16.0
 PATIENCE = 240.0
 SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
 
