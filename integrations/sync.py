@@ -167,7 +167,7 @@ def _note(done: list[Done], now: datetime) -> None:
         for (row, wanting, work), result in zip(each.claim.works, each.results, strict=True):
             if (row.pk, each.claim.lease) in mine:
                 row = copy(row)  # noted anew when the database breaks this transaction off
-                _note_row(row, wanting, work, result, now)
+                _note_row(row, wanting, work, result, each.claim.looking, now)
                 rows.append(row)
     statements.update(rows, WORKED)
     _give_back([each.claim for each in done], now)
@@ -185,12 +185,12 @@ def _still_ours(claims: list[Claim]) -> set[tuple[int, uuid.UUID | None]]:
     return {(row.pk, row.lease) for row in statements.select(CallSync, {"id": ids}, lock=statements.WAIT)}
 
 
-def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: datetime) -> None:
+def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, looking: bool, now: datetime) -> None:
     row.lease = row.lease_until = None
     crm, name = wanting.adapter.slug, work.step.name
     if isinstance(result, OutboundError):
         steps.labels(crm, name, result.kind).inc()
-        _note_error(row, work.step, result, now)
+        _note_error(row, work.step, result, looking, now)
         return
     row.intent, row.error_kind, row.error, row.attempts, row.not_before = "", "", "", 0, None
     if isinstance(result, NotMade):
@@ -207,14 +207,16 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, now: 
         lag.labels(crm).observe((now - row.due_at).total_seconds())
 
 
-def _note_error(row: CallSync, step: Step, error: OutboundError, now: datetime) -> None:
+def _note_error(row: CallSync, step: Step, error: OutboundError, looking: bool, now: datetime) -> None:
+    """A look that failed settles nothing: what it was to find out is still open."""
+    refused = isinstance(error, Rejected) and not error.fate_unknown
     row.attempts += 1
     log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
-    row.intent = step.name if error.fate_unknown else ""
+    row.intent = step.name if error.fate_unknown or (looking and not refused) else ""
     if isinstance(error, CredentialsRefused):
         row.not_before = None
-    elif isinstance(error, Rejected) and not error.fate_unknown:
+    elif refused:
         row.parked = True
     else:
         row.not_before = now + timedelta(seconds=pause(row.attempts, error.retry_after))

@@ -34,7 +34,7 @@ from employees import installation
 from employees.models import Extension
 from integrations import claims, credentials, sync
 from integrations.models import CallSync, Credential, Integration, Lane
-from outbound.errors import CredentialsRefused, RateLimited, Rejected, Temporary, TokenExpired
+from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, Temporary, TokenExpired
 from outbound.http import Http
 from outbound.limits import Limit
 from telephony import directory, inbox
@@ -332,6 +332,26 @@ def test_a_step_without_a_key_is_looked_for(paper: Paper, make: Callable[..., Ca
     row = make()
     paper.answers = [lost(paper)]
     sync.work_off(row.credential_id)
+    again(row, clock)
+    assert paper.steps == ["begin", "look", "end"]
+    assert made(paper, row) == ["begin", "end"]
+
+
+@pytest.mark.parametrize("error", [Temporary("nobody there"), RateLimited("slowly", retry_after=60)])
+def test_a_look_that_fails_is_made_again(
+    paper: Paper,
+    make: Callable[..., CallSync],
+    clock: time_machine.Traveller,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OutboundError,
+):
+    paper.repeat = Repeat.LOOK
+    row = make()
+    paper.answers = [lost(paper)]
+    sync.work_off(row.credential_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(paper, "look", lambda _http, _secrets, batch: failing(error)(batch))
+        again(row, clock)
     again(row, clock)
     assert paper.steps == ["begin", "look", "end"]
     assert made(paper, row) == ["begin", "end"]
