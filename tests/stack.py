@@ -164,9 +164,9 @@ class Stack:
         return process.wait(within)
 
     def wait_ready(self, timeout: float = 40.0) -> None:
-        wait_until(self._ready, lambda: self.log("web")[-3000:], timeout)
+        wait_until(self.ready, lambda: self.log("web")[-3000:], timeout)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/health/ready", timeout=2).status_code == 200
         except requests.RequestException:

@@ -119,7 +119,7 @@ def _is_closed(portal: Portal, call: str) -> bool:
         raise
     except CredentialsRefused:
         return False  # the statistics are closed to the application's user
-    return any(row.CALL_ID == call for row in wire.rows(wire.Finished, found))
+    return any(call == row.CALL_ID for row in wire.rows(wire.Finished, found))
 
 
 def _refusal(why: str) -> str:

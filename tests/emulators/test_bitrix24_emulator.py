@@ -690,6 +690,10 @@ def test_faults_of_the_wire(b24: Caller) -> None:
         assert b24.raw("scope").status_code == 500
     with b24.emu.faulty("truncated"), pytest.raises(requests.exceptions.JSONDecodeError):
         b24.raw("scope").json()
+    with b24.emu.faulty("empty"):
+        assert (b24.raw("scope").status_code, b24.raw("scope").content) == (200, b"")
+    with b24.emu.faulty("too_many", seconds=7):
+        assert (b24.raw("scope").status_code, b24.raw("scope").headers["Retry-After"]) == (429, "7")
     with b24.emu.faulty("rate_limited", count=1):
         assert b24.refused("scope")[:2] == (503, "QUERY_LIMIT_EXCEEDED")
         b24.ok("scope")

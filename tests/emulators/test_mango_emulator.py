@@ -16,6 +16,7 @@ import requests
 
 from tests.emulators.mango import SCENARIOS, Account, Employee, MangoEmulator, wire
 from tests.emulators.mango.account import DEFAULT_KEY, DEFAULT_SALT
+from tests.stack import wait_until
 
 SAMPLES = Path(__file__).parents[2] / "telephony" / "providers" / "mango" / "samples"
 FORM = "application/x-www-form-urlencoded"
@@ -275,6 +276,24 @@ def test_failures_are_recorded_and_retried_only_on_request(emu: MangoEmulator, h
     emu.clear_faults()
     emu.account().hub_url = "http://127.0.0.1:9/"
     assert "Error" in str(emu.call("busy").wait().events[0].answers[0])
+
+
+def test_a_courier_that_insists_comes_again_until_it_is_heard(emu: MangoEmulator, hub: Hub) -> None:
+    emu.courier.insist = True
+    hub.status = 503
+    call = emu.call("busy")
+    wait_until(lambda: call.events and len(call.events[0].answers) >= 4, "a fourth attempt")
+    hub.status = 200
+    answers = call.wait().events[0].answers
+    assert answers[:4] == [503] * 4
+    assert answers.count(200) == 1
+    assert len(call.events[0].took) == len(answers)
+
+
+def test_the_clock_of_a_pbx_may_be_wrong(emu: MangoEmulator, hub: Hub) -> None:
+    right, wrong = (emu.call("incoming_direct", ahead=ahead).wait().truth() for ahead in (0, 600))
+    assert 599 <= wrong["created"] - right["created"] <= 602
+    assert wrong["talk_seconds"] == right["talk_seconds"]
 
 
 def test_quirks_change_types_but_not_the_signature(emu: MangoEmulator, hub: Hub) -> None:

@@ -61,6 +61,8 @@ def _figures(world: World, run: Run, verdict: Verdict) -> Iterator[tuple[str, st
     for role, count in sorted(world.keeper.ended.items()):
         yield f"ended by itself and was started again: {role}", str(count)
     yield "accounts that their customer had to connect again", str(world.reconnected)
+    if run.stack == "production":
+        yield "PostgreSQL", world.postgres.version()
     yield "seconds of calls, of settling", f"{run.play_seconds:.0f}, {run.settle_seconds:.0f}"
 
 
@@ -88,7 +90,7 @@ def markdown(reports: list[Report], command: str) -> str:
         "# Faults",
         "",
         f"`{command}` on {machine['processor']}, {machine['memory']}, {machine['system']}, Python {machine['python']}, "
-        f"SQLite {machine['sqlite']}, PostgreSQL {machine['postgresql']}.",
+        f"SQLite {machine['sqlite']}.",
         "",
         *_table(["", *(done.run.stack for done in reports)], _rows([done.figures for done in reports])),
         *_section("Calls that are not in the CRM", [done.verdict.explained for done in reports], reports),

@@ -96,13 +96,12 @@ class _Known:
             for card in crm.calls:
                 self.cards[number, card.phone.lstrip("+")].append(card)
         self.callbacks = {call.client: call for call in world.mango.calls if call.spec.scenario == "callback"}
-        self.refusals = {}
-        for row in rows("SELECT body, outcome, error FROM integrations_crmevent"):
-            self.refusals[bytes(row["body"]).decode()] = row["outcome"] or row["error"]
+        told = rows("SELECT body, state, outcome, error, received_at FROM integrations_crmevent")
+        self._clicks = [(bytes(row.pop("body")).decode(), row) for row in told]
 
-    def refusal(self, card: str) -> str:
-        """What came of the event that told of the click behind this card."""
-        return next((words for body, words in self.refusals.items() if card in body), "")
+    def click(self, card: str) -> dict[str, Any] | None:
+        """The event that told of the click behind this card."""
+        return next((row for body, row in self._clicks if card in body), None)
 
 
 # --- A call -----------------------------------------------------------------------------------------------------------
@@ -242,12 +241,15 @@ def _judge_files(world: World, verdict: Verdict) -> None:
 def _judge_click(known: _Known, played: Played, verdict: Verdict) -> None:
     """A click in the CRM that led to no call. What the product has not taken nobody could tell it of again."""
     about = f"{CLICK} {played.plan.client} in company {played.plan.company}, {played.card}"
+    event, card = known.click(played.card), known.crms[played.plan.company].portal.calls[played.card]
     if not played.taken:
         verdict.not_taken += 1
-    elif words := known.refusal(played.card):
-        verdict.explained[f"click: {words}"] += 1
+    elif event is None:
+        verdict.fail(LOST, about, "the click was answered 200, and is not stored")
+    elif not event["outcome"] or card.live:
+        verdict.fail(UNEXPLAINED, about, f"the click was taken, and no call was made: {event}; {card.history}")
     else:
-        verdict.fail(UNEXPLAINED, about, "the click was taken, no call was made, and nothing says why")
+        verdict.explained[f"click: {event['outcome']}"] += 1
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class Wires:
     def __init__(self, seed: str):
         self.rng = random.Random(seed)
         self.loop = asyncio.new_event_loop()
+        self._laid: list[Wire] = []
         self._thread = threading.Thread(target=self.loop.run_forever, name="wires", daemon=True)
 
     def __enter__(self) -> Self:
@@ -33,8 +34,18 @@ class Wires:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.do(self._cut_all())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
+        self.loop.close()
+
+    async def _cut_all(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for wire in self._laid:
+            wire.cut()
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> None:
         asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
@@ -43,6 +54,7 @@ class Wires:
         """A wire to a port of this machine. `share`: how many answers a `reset` cuts off."""
         wire = Wire(self, target, share)
         self.do(wire.listen())
+        self._laid.append(wire)
         return wire
 
 
@@ -74,13 +86,18 @@ class Wire:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def cut(self) -> None:
+        """Stop listening, and reset what is connected."""
+        if self._server:
+            self._server.close()
+        for writer in list(self._ends):
+            _reset(writer)
+
     async def _begin(self, mode: str) -> None:
         self._mode = mode
         self._healed.clear()
-        if mode == "refuse" and self._server:
-            self._server.close()
-            for writer in list(self._ends):
-                _reset(writer)
+        if mode == "refuse":
+            self.cut()
 
     async def _heal(self) -> None:
         if self._mode == "refuse":
