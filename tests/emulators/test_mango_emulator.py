@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -288,6 +289,13 @@ def test_a_courier_that_insists_comes_again_until_it_is_heard(emu: MangoEmulator
     assert answers[:4] == [503] * 4
     assert answers.count(200) == 1
     assert len(call.events[0].took) == len(answers)
+
+
+def test_half_a_request_is_none(emu: MangoEmulator) -> None:
+    host, port = emu.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(b"POST /vpbx/commands/callback HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nvpbx")
+    assert requests.get(f"{emu.url}/_emulator/violations", timeout=5).json() == {"violations": []}
 
 
 def test_the_clock_of_a_pbx_may_be_wrong(emu: MangoEmulator, hub: Hub) -> None:
