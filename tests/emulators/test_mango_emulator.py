@@ -292,7 +292,10 @@ def test_a_courier_that_insists_comes_again_until_it_is_heard(emu: MangoEmulator
 
 
 def test_half_a_request_is_none(emu: MangoEmulator) -> None:
-    messages = [{"type": "http.request", "body": b"vpbx", "more_body": True}, {"type": "http.disconnect"}]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"vpbx", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
     answers: list[Any] = []
 
     async def receive() -> dict[str, Any]:
