@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
@@ -288,6 +289,25 @@ def test_a_courier_that_insists_comes_again_until_it_is_heard(emu: MangoEmulator
     assert answers[:4] == [503] * 4
     assert answers.count(200) == 1
     assert len(call.events[0].took) == len(answers)
+
+
+def test_half_a_request_is_none(emu: MangoEmulator) -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"vpbx", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    answers: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        answers.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/vpbx/commands/callback", "headers": []}
+    asyncio.run(emu(scope, receive, send))
+    assert not answers
+    assert not emu.violations
 
 
 def test_the_clock_of_a_pbx_may_be_wrong(emu: MangoEmulator, hub: Hub) -> None:

@@ -242,6 +242,8 @@ class MangoEmulator:
         body = b""
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":  # whoever hangs up in the middle has asked for nothing
+                return
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
