@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import random
 from dataclasses import replace
 
 import pytest
@@ -24,7 +23,8 @@ from .world import World, world
 CALLS = int(os.environ.get("FAULT_CALLS", "200"))
 PER_SECOND = 16.0
 PATIENCE = 240.0
-SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
+SEED = int(os.environ.get("FAULT_SEED", "47"))
+"""One that everybody has: new ones are for the long form, which deals them."""
 
 
 @pytest.mark.process

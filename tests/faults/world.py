@@ -218,6 +218,9 @@ class World:
         self.stack.rows("UPDATE integrations_callsync SET not_before = NULL WHERE not_before IS NOT NULL")
         self.stack.rows("UPDATE integrations_lane SET open_at = NULL WHERE open_at IS NOT NULL")
         self.stack.rows("UPDATE telephony_recording SET due_at = '2000-01-01' WHERE state = 'ready' AND attempts > 0")
+        if not self.mango.sim.unsettled:  # every event has come: those that could tell of a lost answer too
+            self.stack.rows("UPDATE telephony_command SET sent_at = '2000-01-01' WHERE state IN ('sent', 'doubt')")
+            self.stack.rows("UPDATE integrations_crmevent SET not_before = NULL WHERE state = 0 AND attempts > 1")
 
     def forget_leases(self) -> None:
         """As if the time had passed for which those who were killed had taken work: nobody else lives now."""
