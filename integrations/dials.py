@@ -69,27 +69,48 @@ def _intend(row: CrmEvent, event: DialRequested) -> Command | Outcome:
     """Write down what is to be dialled, once for each event; else why not."""
     with hot_write():
         # Two clicks of one account come one after the other here.
-        rows = Credential.objects.select_for_update(of=("self",), no_key=True).select_related("company")
-        credential = rows.get(pk=row.credential_id)
+        accounts = Credential.objects.select_for_update(of=("self",), no_key=True).select_related("company")
+        credential = accounts.get(pk=row.credential_id)
         if event.key and SeenEvent.objects.filter(credential=credential, key=event.key[:200]).exists():
             return Outcome(REPEATED)
-        phone = phones.normalise(event.phone, credential.company.region)
-        line = phones.normalise(event.line, credential.company.region) if event.line else ""
-        found = _who_dials(credential, event, line)
-        if isinstance(found, Outcome):
-            return found
-        connection, extension = found
-        if _clicked_twice(connection, extension, phone, row.received_at):
-            return Outcome("clicked_twice")
-        if not phones.is_phone(phone):
-            return Outcome("no_phone", {"phone": event.phone})
+        wish = _wish(credential, event, row.received_at)
+        if isinstance(wish, Outcome):
+            return wish
         SeenEvent.first(credential, event.key)
-        own_line = line if line and connection.virtual_numbers.filter(number=line).exists() else ""
-        origin = _origin(credential, event)
-        command = commands.intend_dial(connection, extension=extension, phone=phone, line=own_line, origin=origin)
-        row.command = command
+        row.command = command = commands.intend_dial(
+            wish.connection,
+            extension=wish.extension,
+            phone=wish.phone,
+            line=wish.line,
+            origin=_origin(credential, event),
+        )
         row.save(update_fields=["command"])
     return command
+
+
+class _Wish(NamedTuple):
+    """What a click asks for: whose phone rings first, whom it calls, over which line."""
+
+    connection: Connection
+    extension: str
+    phone: str
+    line: str
+
+
+def _wish(credential: Credential, event: DialRequested, at: datetime) -> _Wish | Outcome:
+    """What is to be dialled, or why nothing is."""
+    phone = phones.normalise(event.phone, credential.company.region)
+    line = phones.normalise(event.line, credential.company.region) if event.line else ""
+    found = _who_dials(credential, event, line)
+    if isinstance(found, Outcome):
+        return found
+    connection, extension = found
+    if _clicked_twice(connection, extension, phone, at):
+        return Outcome("clicked_twice")
+    if not phones.is_phone(phone):
+        return Outcome("no_phone", {"phone": event.phone})
+    own_line = line if line and connection.virtual_numbers.filter(number=line).exists() else ""
+    return _Wish(connection, extension, phone, own_line)
 
 
 def _origin(credential: Credential, event: DialRequested) -> dict[str, Any]:

@@ -186,5 +186,7 @@ class _Sent:
 
 
 def fail_unanswered(before: datetime) -> int:
-    """Commands that were sent and never answered are shown as that."""
-    return Command.objects.filter(state=Command.State.SENT, created_at__lt=before).update(state=Command.State.DOUBT)
+    """Commands that were sent and never answered are shown as that; those that nobody sent are sent no more."""
+    old = Command.objects.filter(created_at__lt=before)
+    unsent = old.filter(state=Command.State.INTENDED).update(state=Command.State.REFUSED, error=_("not sent in time"))
+    return unsent + old.filter(state=Command.State.SENT).update(state=Command.State.DOUBT)

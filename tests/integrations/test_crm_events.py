@@ -24,6 +24,7 @@ from telephony import commands
 from telephony.models import Command, Connection
 from tests.factories import (
     CallFactory,
+    CommandFactory,
     ConnectionFactory,
     CredentialFactory,
     CrmEventFactory,
@@ -307,6 +308,15 @@ def test_a_refusal_reaches_the_crm_after_a_crash(
     assert (row.outcome, row.details) == ("pbx_refused", {"words": "no such extension"})
     assert {card for card, _ in crm.refused} == {CARD}
     assert pbx.dialled == []
+
+
+def test_commands_that_nobody_sent_or_answered_are_shown_as_that(connection: Connection):
+    unsent = commands.intend_dial(connection, extension="101", phone="+79000000001")
+    unanswered = CommandFactory.create(connection=connection)
+    assert commands.fail_unanswered(timezone.now()) == 2
+    unsent.refresh_from_db()
+    unanswered.refresh_from_db()
+    assert (unsent.state, unanswered.state) == ("refused", "doubt")
 
 
 # --- What time mends --------------------------------------------------------------------------------------------------
