@@ -245,12 +245,19 @@ class CompanyForm(forms.ModelForm):
 
 @portal.page("company/", name="company", right=Right.MANAGE)
 def company(request: HttpRequest) -> HttpResponse:
-    form = CompanyForm(request.POST or None, instance=Company.objects.get(pk=company_of(request).pk))
+    return _edit_company(request, CompanyForm, "company", _("Company settings"), _("Saved."))
+
+
+def _edit_company(
+    request: HttpRequest, form_class: type[forms.ModelForm], page: str, title: str, said: str
+) -> HttpResponse:
+    """A page of the company's settings, in the template of its name. `said`: when they are saved."""
+    form = form_class(request.POST or None, instance=Company.objects.get(pk=company_of(request).pk))
     if request.method == "POST" and form.is_valid():
         form.save()
-        messages.success(request, _("Saved."))
-        return redirect("portal:company")
-    return portal.render(request, "portal/company.html", {"title": _("Company settings"), "form": form})
+        messages.success(request, said)
+        return redirect(f"portal:{page}")
+    return portal.render(request, f"portal/{page}.html", {"title": title, "form": form})
 
 
 class KeepingForm(forms.ModelForm):
@@ -276,12 +283,8 @@ class KeepingForm(forms.ModelForm):
 @portal.page("keeping/", name="keeping", right=Right.MANAGE)
 def keeping(request: HttpRequest) -> HttpResponse:
     """How long what is kept."""
-    form = KeepingForm(request.POST or None, instance=Company.objects.get(pk=company_of(request).pk))
-    if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, _("Saved. What is older is deleted within some hours."))
-        return redirect("portal:keeping")
-    return portal.render(request, "portal/keeping.html", {"title": _("How long data is kept"), "form": form})
+    said = _("Saved. What is older is deleted within some hours.")
+    return _edit_company(request, KeepingForm, "keeping", _("How long data is kept"), said)
 
 
 @portal.page("companies/", name="companies", right=Right.READ)

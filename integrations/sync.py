@@ -62,7 +62,7 @@ lag = Histogram(
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Worked:
     """A claim and what became of it, a result for each row. `last`: do not claim more for this account."""
 
     claim: Claim
@@ -88,7 +88,7 @@ def work_off(credential_id: int, rounds: int = 12) -> float | None:
             results = _perform(answer)
         finally:
             del _under_way[answer.lease]
-        answer = ledger(Done(answer, results, last=not rounds or ending.is_set()))
+        answer = ledger(Worked(answer, results, last=not rounds or ending.is_set()))
     return answer.wait
 
 
@@ -98,18 +98,18 @@ def hand_back() -> None:
         words = "the worker ended before the answer came"
         claim.failure = Temporary(words)
         lost = Temporary(words, code="worker_ended", fate_unknown=True, retry_after=DEADLINE / 3)
-        ledger(Done(claim, [lost] * len(claim.works), last=True))
+        ledger(Worked(claim, [lost] * len(claim.works), last=True))
 
 
-def _book(asked: list[int | Done]) -> list[Claim | Idle]:
+def _book(asked: list[int | Worked]) -> list[Claim | Idle]:
     """Note what was done and claim what is next: for the accounts that ask, and for those that were just worked for.
 
     Of several that ask for one account the first gets the claim.
     """
     installation.refresh()
     now = timezone.now()
-    done = [each for each in asked if isinstance(each, Done)]
-    asking = {each for each in asked if not isinstance(each, Done)}
+    done = [each for each in asked if isinstance(each, Worked)]
+    asking = {each for each in asked if not isinstance(each, Worked)}
     urgent = claims.most_urgent(asking, now)
     answers: dict[int, Claim | Idle] = {}
     if done or urgent:
@@ -121,13 +121,13 @@ def _book(asked: list[int | Done]) -> list[Claim | Idle]:
     return [_answer(each, answers) for each in asked]
 
 
-def _answer(asked: int | Done, answers: dict[int, Claim | Idle]) -> Claim | Idle:
-    if not isinstance(asked, Done):
+def _answer(asked: int | Worked, answers: dict[int, Claim | Idle]) -> Claim | Idle:
+    if not isinstance(asked, Worked):
         return answers.pop(asked, Idle())
     return Idle(0.0) if asked.last else answers.pop(asked.claim.credential.pk, Idle())
 
 
-def _book_surely(asked: list[int | Done]) -> list[Claim | Idle]:
+def _book_surely(asked: list[int | Worked]) -> list[Claim | Idle]:
     return persistently(partial(_book, asked))
 
 
@@ -185,7 +185,7 @@ def _http(claim: Claim) -> Http:
 # --- Noting -----------------------------------------------------------------------------------------------------------
 
 
-def _note(done: list[Done], now: datetime) -> None:
+def _note(done: list[Worked], now: datetime) -> None:
     """Write what was done, where the lease is still ours, and give the lanes back.
 
     Rows that became due while a lane was taken are found right after; whoever brings one later finds the lane free.
@@ -203,7 +203,7 @@ def _note(done: list[Done], now: datetime) -> None:
     exchanges.write([row for each in done for row in _log_rows(each.claim)])
 
 
-def _count(done: list[Done]) -> None:
+def _count(done: list[Worked]) -> None:
     for each in done:
         requests_made.labels(each.claim.credential.crm).inc(len(each.claim.exchanges))
 

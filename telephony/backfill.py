@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from . import calls, inbox, statements
-from .events import HISTORY_PATH, Told, history_event
+from .events import HISTORY_PATH, ToldByHistory, history_event
 from .fold import FoldedCall, Source, fold
 from .hot import hot_write
 from .models import Call, CallAlias, Connection, HistoryRun, InboxEvent
@@ -51,7 +51,7 @@ CORRECTED = (Verdict.UNFINISHED, Verdict.DIFFERENT)
 class Compared:
     """A call of the history, and ours. `folded` is how the history tells it, by the vendor's clock."""
 
-    told: Told
+    told: ToldByHistory
     call: Call | None
     folded: FoldedCall
     verdict: Verdict
@@ -88,7 +88,7 @@ def compare(run: HistoryRun, legs: Iterable[HistoryLeg]) -> list[Compared]:
     found = []
     for key, rows in by_call.items():
         call = known.get(key)
-        told = Told(call=key, legs=tuple(rows), journal_only=_journal_only(run, call, rows))
+        told = ToldByHistory(call=key, legs=tuple(rows), journal_only=_journal_only(run, call, rows))
         folded = fold(told.facts(now))
         found.append(Compared(told, call, folded, _verdict(run, call, told, folded, now)))
     return found
@@ -104,7 +104,7 @@ def _journal_only(run: HistoryRun, call: Call | None, legs: list[HistoryLeg]) ->
     return run.kind == HistoryRun.Kind.IMPORT and began < run.connection.created_at
 
 
-def _verdict(run: HistoryRun, call: Call | None, told: Told, folded: FoldedCall, now: datetime) -> Verdict:
+def _verdict(run: HistoryRun, call: Call | None, told: ToldByHistory, folded: FoldedCall, now: datetime) -> Verdict:
     if any(leg.ended_at is None or leg.ended_at > now - SETTLE for leg in told.legs):
         return Verdict.SAME if call and call.finished else Verdict.GOING_ON
     if call is None:

@@ -36,7 +36,7 @@ HISTORY_PATH = f"{OURS}history"
 """The path of events that we write ourselves of calls that the PBX's history told us."""
 
 
-class Told(BaseModel):
+class ToldByHistory(BaseModel):
     """The body of an event at `HISTORY_PATH`: the legs of one call. What was told again has the same body."""
 
     call: str
@@ -68,7 +68,7 @@ def close_event(connection_id: int, call: str, why: str, at: datetime) -> InboxE
     return InboxEvent(connection_id=connection_id, received_at=at, path=CLOSE_PATH, body=f"{call}\n{why}".encode())
 
 
-def history_event(connection_id: int, told: Told, at: datetime) -> InboxEvent:
+def history_event(connection_id: int, told: ToldByHistory, at: datetime) -> InboxEvent:
     return InboxEvent(connection_id=connection_id, received_at=at, path=HISTORY_PATH, body=told.body)
 
 
@@ -109,7 +109,7 @@ def _ours(event: InboxEvent) -> list[Parsed]:
         call, why = bytes(event.body).decode().split("\n", 1)
         return [Closed(call=call, at=event.received_at, why=why)]
     if event.path == HISTORY_PATH:
-        return [*Told.model_validate_json(bytes(event.body)).facts(event.received_at)]
+        return [*ToldByHistory.model_validate_json(bytes(event.body)).facts(event.received_at)]
     return []
 
 

@@ -16,7 +16,7 @@ from employees import phones
 from outbound.masking import MASK, mask
 
 from . import files, words
-from .events import CLOSE_PATH, HISTORY_PATH, Told, request_of
+from .events import CLOSE_PATH, HISTORY_PATH, ToldByHistory, request_of
 from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
@@ -171,7 +171,7 @@ def _closed(row: InboxEvent) -> str:
 
 
 def _told(row: InboxEvent) -> str:
-    legs = Told.model_validate_json(bytes(row.body)).model_dump_json(indent=2, include={"legs"})
+    legs = ToldByHistory.model_validate_json(bytes(row.body)).model_dump_json(indent=2, include={"legs"})
     return _("The history of calls in the PBX says:") + "\n" + legs
 
 

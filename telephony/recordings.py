@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -14,7 +13,6 @@ from typing import IO, Any
 import structlog
 from django.conf import settings
 from django.core import signing
-from django.db import connections
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -28,6 +26,7 @@ from .fold import CallState
 from .hot import hot_write, lock_drain
 from .inbox import announce
 from .models import Decision, Recording
+from .threads import Loop
 
 log = structlog.get_logger(__name__)
 
@@ -139,22 +138,19 @@ def _claim(recording_id: int) -> Recording | None:
 
 @contextmanager
 def _kept_alive(recording: Recording) -> Iterator[None]:
-    """Renew the lease meanwhile, in a thread of its own."""
-    over = threading.Event()
+    """Renew the lease meanwhile."""
+    row = Recording.objects.filter(pk=recording.pk)
 
     def renew() -> None:
-        while not over.wait(LEASE.total_seconds() / 3):
-            with hot_write():
-                Recording.objects.filter(pk=recording.pk).update(lease_until=timezone.now() + LEASE)
-        connections.close_all()
+        with hot_write():
+            row.update(lease_until=timezone.now() + LEASE)
 
-    thread = threading.Thread(target=renew, name="recording-lease", daemon=True)
-    thread.start()
+    renewal = Loop("recording-lease", renew, seconds=LEASE.total_seconds() / 3)
+    renewal.start()
     try:
         yield
     finally:
-        over.set()
-        thread.join()
+        renewal.stop(patience=LEASE.total_seconds())
 
 
 def _later(recording: Recording, words: str, retry_after: float | None, *, final: bool) -> None:

@@ -45,6 +45,8 @@ class Loop(threading.Thread):
         while not self._ending.is_set():
             self._poked.wait(self._seconds)
             self._poked.clear()
+            if self._ending.is_set():
+                break
             try:
                 self._work()
             except Exception:

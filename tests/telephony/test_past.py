@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.events import Told
+from telephony.events import ToldByHistory
 from telephony.fold import CallState, Source, fold
 from telephony.providers.base import (
     CallHistory,
@@ -50,7 +50,7 @@ def played() -> dict[str, tuple[Call, list[Fact], list[Fact]]]:
 
 
 def _past(call: Call, legs: list[HistoryLeg]) -> list[Fact]:
-    return Told(call=call.entry_id, legs=tuple(legs)).facts(ASKED)
+    return ToldByHistory(call=call.entry_id, legs=tuple(legs)).facts(ASKED)
 
 
 def _live(call: Call) -> list[Fact]:
@@ -135,7 +135,7 @@ def row(answered: float | None, ended: float, why: Outcome, **more: Any) -> Hist
 
 
 def told(*rows: HistoryLeg, **more: Any) -> list[Fact]:
-    return Told(call="C", legs=rows, **more).facts(ASKED)
+    return ToldByHistory(call="C", legs=rows, **more).facts(ASKED)
 
 
 RINGS = Leg(call="C", at=START, leg="A", seq=1, state=LegState.RINGING, caller=CLIENT, callee=ANNA)
@@ -176,8 +176,8 @@ def test_a_call_only_brought_into_the_journal_is_an_import() -> None:
 
 def test_what_is_stored_is_what_was_told() -> None:
     legs = (row(5, 25, Outcome.ANSWERED, recordings=("R", "S"), call_started_at=START), row(None, 9, Outcome.BUSY))
-    stored = Told(call="C", legs=legs, journal_only=True)
-    again = Told.model_validate_json(stored.body)
+    stored = ToldByHistory(call="C", legs=legs, journal_only=True)
+    again = ToldByHistory.model_validate_json(stored.body)
     assert again == stored
     assert again.body == stored.body
     assert [fact.recording for fact in again.facts(ASKED) if isinstance(fact, RecordingFact)] == ["R", "S"]
