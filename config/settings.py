@@ -106,7 +106,8 @@ if SQLITE:
     _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
     _database["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 10},
+        # A PBX waits about five seconds: without a database it is told 503 before that, and may come again.
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=20), "timeout": 4},
         # The server plans a statement once for each connection, not each time.
         "server_side_binding": True,
         "prepare_threshold": 2,

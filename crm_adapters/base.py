@@ -122,12 +122,15 @@ class Step:
     """The next thing to do for a call. `name` is kept as the intent while the request is under way.
 
     `settle`: seconds to wait for what belongs together (a group that begins to ring), where requests are scarce.
+    `keeps`: notes that are kept with the intent, before the request: what a repetition must say as the first try did,
+    though the call has moved on.
     """
 
     name: str
     priority: Priority
     repeat: Repeat
     settle: float = 0.0
+    keeps: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

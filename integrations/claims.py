@@ -51,7 +51,7 @@ WORKED = [
     "failed_at",
     "history",
 ]
-CLAIMED = ["intent", "lease", "lease_until"]
+CLAIMED = ["intent", "progress", "lease", "lease_until"]
 
 
 @dataclass(slots=True)
@@ -188,6 +188,7 @@ def _leased(credential: Credential, lane: Lane, choice: _Choice, until: datetime
     lane.lease, lane.lease_until = uuid.uuid4(), until
     for row, _, work in choice.works:
         row.intent, row.lease, row.lease_until = work.step.name, lane.lease, until
+        row.progress = {**row.progress, **work.step.keeps}
     return Claim(credential, lane.account, lane.lease, choice.works, choice.looking)
 
 

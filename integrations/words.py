@@ -102,6 +102,7 @@ STEPS: dict[str, Any] = {
     "finish": gettext_lazy("The call was finished"),
     "record": gettext_lazy("The recording was attached"),
     "utm": gettext_lazy("The UTM tags were written"),
+    "user": gettext_lazy("Who is responsible was corrected"),
     "pop_up_late": gettext_lazy("The card was left out: it would have come too late"),
 }
 """Names of steps; one without words here is shown by its own name."""

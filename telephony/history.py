@@ -21,6 +21,7 @@ from . import backfill, coverage
 from .clocks import pull_back
 from .exchanges import http_for
 from .hot import hot_write
+from .leases import LEASE, renewed
 from .models import Connection, CoverageDay, HistoryRun, Schedule
 from .providers import registry
 from .providers.base import Capability, HistoryLeg
@@ -29,8 +30,6 @@ log = structlog.get_logger(__name__)
 
 Kind, State = HistoryRun.Kind, HistoryRun.State
 
-LEASE = timedelta(minutes=15)
-"""Longer than a piece may take (the actor's time limit): a vendor may prepare a report for five minutes."""
 AT_ONCE = 4
 """Runs under way over all processes: their threads wait, and others need the threads."""
 ASK_SECONDS, PATIENCE_SECONDS = 60.0, 30.0
@@ -188,7 +187,8 @@ def work(run_id: int) -> None:
         return
     _under_way.add(run.pk)
     try:
-        _work(run)
+        with renewed(HistoryRun.objects.filter(pk=run.pk, lease=run.lease), LEASE):
+            _work(run)
     finally:
         _under_way.discard(run.pk)
 

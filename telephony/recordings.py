@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import IO, Any
 
@@ -25,14 +23,12 @@ from .files import StorageRefused
 from .fold import CallState
 from .hot import hot_write, lock_drain
 from .inbox import announce
+from .leases import LEASE, renewed
 from .models import Decision, Recording
-from .threads import Loop
 
 log = structlog.get_logger(__name__)
 
 State = Recording.State
-LEASE = timedelta(minutes=1)
-"""Renewed while a worker lives: a download may take longer, and what a dead worker held is soon taken up."""
 MAX_ATTEMPTS = 60
 STORAGE_PAUSE = timedelta(minutes=1)
 ANNOUNCED_PATIENCE = timedelta(minutes=15)
@@ -47,7 +43,7 @@ def fetch(recording_id: int) -> bool:
         return False
     _under_way.add(recording.pk)
     try:
-        with _kept_alive(recording):
+        with renewed(Recording.objects.filter(pk=recording.pk), LEASE):
             _fetch(recording)
         return True
     except OutboundError as error:
@@ -134,23 +130,6 @@ def _claim(recording_id: int) -> Recording | None:
     if not claimed:
         return None
     return Recording.objects.select_related("call__connection__company").get(pk=recording_id)
-
-
-@contextmanager
-def _kept_alive(recording: Recording) -> Iterator[None]:
-    """Renew the lease meanwhile."""
-    row = Recording.objects.filter(pk=recording.pk)
-
-    def renew() -> None:
-        with hot_write():
-            row.update(lease_until=timezone.now() + LEASE)
-
-    renewal = Loop("recording-lease", renew, seconds=LEASE.total_seconds() / 3)
-    renewal.start()
-    try:
-        yield
-    finally:
-        renewal.stop(patience=LEASE.total_seconds())
 
 
 def _later(recording: Recording, words: str, retry_after: float | None, *, final: bool) -> None:

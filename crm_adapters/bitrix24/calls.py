@@ -1,16 +1,19 @@
 """A call in Bitrix24, step by step.
 
-register -> cards (as often as others should see it) -> finish -> record and utm, where they did not go with finish.
+register -> cards (as often as others should see it) -> finish -> record and utm, where they did not go with finish, and
+user, where a late event says that somebody else had talked.
 
 Bitrix24 keys everything by the CALL_ID that `register` gives. `finish` destroys the live call; from then on only the
 statistics know it. The notes (`Job.progress`) that are kept for a call:
 
+- `first` USER_ID and CALL_START_DATE of the first `register`, which a repetition says again
 - `call` CALL_ID; "" when Bitrix24 has lost it and it must be registered again
 - `shown` users who have the card on their screens
 - `created` what this call created in the CRM, `[["LEAD", 3465]]`; `entity` what it is bound to, `CONTACT:651`
 - `gone` users whom Bitrix24 calls dismissed
 - `again` how often a call that should be finished was not in the statistics
 - `finished` true; `activity` id of the CRM's activity
+- `user` USER_ID of `finish`; `talked` extensions of who had talked, as far as was known then
 - `utm` "later" when the tags are still to be written
 - `upload` true when Bitrix24 cannot fetch the recording's link; `record` the file's id, or "refused"
 """
@@ -36,14 +39,13 @@ MAX_AGAIN = 3
 # than that may already be in the statistics (our notes came from a backup, say): look there first.
 _REGISTER_LIVE = Step("register", Priority.POP_UP, Repeat.KEY)
 _REGISTER_GROUP = replace(_REGISTER_LIVE, settle=0.15)  # one request for all whose phones begin to ring together
-_REGISTER_ENDED = Step("register", Priority.FINISH, Repeat.KEY)
 _REGISTER_LATE = Step("register", Priority.FINISH, Repeat.LOOK)
 _CARDS = Step("cards", Priority.POP_UP, Repeat.KEY)
 _CARDS_GROUP = replace(_CARDS, settle=0.15)
 _FINISH = Step("finish", Priority.FINISH, Repeat.LOOK)
 _RECORD = Step("record", Priority.RECORDING, Repeat.KEY)  # attaching again replaces the file
 _UTM = Step("utm", Priority.RECORDING, Repeat.KEY)  # the same tags once more
-
+_USER = Step("user", Priority.RECORDING, Repeat.KEY)  # the same person once more
 
 HIDDEN = "hidden_number"
 
@@ -62,23 +64,22 @@ def plan(job: Job) -> Step | None:
     if not facts.client_phone:
         return None
     if not people.call_id(job):
-        return _plan_register(facts)
+        step = _plan_register(facts)
+        return replace(step, keeps={"first": steps.first_words(job)}) if step else None
     if notes.get("finished"):
         return _plan_rest(job)
     if facts.finished:
-        return _FINISH
+        return replace(_FINISH, keeps=people.end_notes(job))
     if not facts.live or not any(people.card_changes(job)):
         return None
     return _CARDS_GROUP if facts.gathering else _CARDS
 
 
 def _plan_register(facts: CallFacts) -> Step | None:
-    if not facts.live:
-        return _REGISTER_LATE if facts.finished or _has_begun(facts) else None
-    if facts.finished:
-        return _REGISTER_ENDED
-    if not _has_begun(facts):
+    if not (facts.finished or _has_begun(facts)):
         return None
+    if facts.finished or not facts.live:
+        return _REGISTER_LATE
     return _REGISTER_GROUP if facts.gathering else _REGISTER_LIVE
 
 
@@ -93,6 +94,8 @@ def _plan_rest(job: Job) -> Step | None:
     facts, notes = job.facts, job.progress
     if not facts.finished:
         return None
+    if people.user_differs(job):
+        return _USER
     if recordings.missing(job):
         return _RECORD
     return _UTM if notes.get("utm") == "later" and tags.command(job) else None
@@ -104,6 +107,7 @@ _STEPS: Mapping[str, tuple[Callable[[Job], Group], Callable[[Job, Answers], Resu
     "register": (steps.register, steps.registered),
     "cards": (steps.cards, steps.cards_set),
     "finish": (steps.finish, steps.finished),
+    "user": (steps.correct_user, steps.user_corrected),
     "record": (recordings.record, recordings.recorded),
     "utm": (tags.write, tags.written),
 }

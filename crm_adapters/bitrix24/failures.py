@@ -103,6 +103,11 @@ def _by_status(status: int, code: str, words: str) -> OutboundError:
     return Rejected(words, code=code)
 
 
+def refuses(error: OutboundError) -> bool:
+    """Whether asking again changes nothing: the command is wrong, or the right to it is missing."""
+    return isinstance(error, Rejected | CredentialsRefused) and not isinstance(error, TokenExpired)
+
+
 def concerns_one_command(error: OutboundError) -> bool:
     """Whether `error` says something of one command only, and nothing of the account or the way to it."""
     own = (CALL_NOT_FOUND, NOT_IN_STATISTICS, RECORD_UNREACHABLE, OPERATION_TIME_LIMIT)

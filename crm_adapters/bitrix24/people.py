@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from crm_adapters.base import CallFacts, Job, Participant
 
@@ -34,10 +35,9 @@ def dialler(facts: CallFacts) -> str:
 
 
 def owner(job: Job) -> str:
-    """USER_ID of `register`: who dialled, or the first employee whom the call came to.
+    """USER_ID of `register`: who dialled, or the first employee whom the call came to; not who rings at this moment.
 
-    Not who rings at this moment: a repetition after a lost answer must say the same as the first attempt did. `finish`
-    names who is responsible in the end.
+    `finish` names who is responsible in the end.
     """
     facts, gone = job.facts, job.progress.get("gone", ())
     if outgoing(facts):
@@ -104,10 +104,29 @@ def responsible(job: Job) -> str:
         return or_default(job, dialler(facts))
     if facts.outcome != "answered":
         return default(job)
-    talked = sorted(
-        (p for p in facts.participants if p.answered_at),
-        key=lambda p: p.answered_at.timestamp() if p.answered_at else 0,
-    )
-    talked = talked or [p for p in facts.participants if p.talking] or list(facts.participants[:1])
+    talked = _talked(facts) or [p for p in facts.participants if p.talking] or list(facts.participants[:1])
     last = job.settings.get("assign_incoming_to") == "last"
     return or_default(job, talked[-1 if last else 0].crm_user if talked else "")
+
+
+def _talked(facts: CallFacts) -> list[Participant]:
+    """Who talked with the client, in this order."""
+    answered = [(p.answered_at, number, p) for number, p in enumerate(facts.participants) if p.answered_at]
+    return [p for _at, _number, p in sorted(answered, key=lambda each: each[:2])]
+
+
+def end_notes(job: Job) -> dict[str, Any]:
+    """Who is responsible when the call ends, and by whose talking."""
+    return {"user": responsible(job), "talked": [p.extension for p in _talked(job.facts)]}
+
+
+def user_differs(job: Job) -> bool:
+    """Whether somebody else is responsible since a late event told who had talked.
+
+    Nothing but such an event is a reason: what a person changed in the CRM afterwards, or in our settings, stays.
+    """
+    known = job.progress
+    if "talked" not in known or not (known.get("activity") or known.get("created")):
+        return False
+    now = end_notes(job)
+    return bool(known["talked"] != now["talked"] and known["user"] != now["user"])

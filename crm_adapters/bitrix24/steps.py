@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop as _
 from crm_adapters.base import CallFacts, Done, Job, Result, Said
 from outbound.errors import OutboundError, Rejected, Temporary
 
-from . import failures, people, recordings, tags, wire
+from . import entities, failures, people, recordings, tags, wire
 from .rest import Answers, Command, Group, Ref
 
 REGISTER, SHOW, HIDE, FINISH = (f"telephony.externalCall.{name}" for name in ("register", "show", "hide", "finish"))
@@ -50,14 +50,15 @@ def register(job: Job) -> Group:
 
     CRM_CREATE is left out where it is off, which is its default.
     """
-    facts, owner = job.facts, people.owner(job)
+    facts = job.facts
+    owner, began = first_words(job)
     watchers = _first_watchers(job)
     alone = watchers == [owner]
     params: dict[str, Any] = {
         "USER_ID": _id(owner),
         "PHONE_NUMBER": facts.client_phone,
         "TYPE": _type(facts),
-        "CALL_START_DATE": facts.started_at.isoformat(timespec="seconds"),
+        "CALL_START_DATE": began,
     }
     if job.settings.get("create_entity_outgoing" if people.outgoing(facts) else "create_entity_incoming"):
         params["CRM_CREATE"] = 1
@@ -70,6 +71,12 @@ def register(job: Job) -> Group:
     if watchers and not alone:
         group["show"] = _push(SHOW, Ref("reg", ("CALL_ID",)), watchers)
     return group
+
+
+def first_words(job: Job) -> list[str]:
+    """USER_ID and CALL_START_DATE: what the first `register` said of a call, whatever came to light since."""
+    first = job.progress.get("first")
+    return list(first) if first else [people.owner(job), job.facts.started_at.isoformat(timespec="seconds")]
 
 
 def _first_watchers(job: Job) -> list[str]:
@@ -109,7 +116,7 @@ def registered(job: Job, answers: Answers) -> Result:
     """The CALL_ID, who has the card, and what was created."""
     answer = answers["reg"]
     if isinstance(answer, OutboundError):
-        return _dismissed(job, people.owner(job), answer)
+        return _dismissed(job, first_words(job)[0], answer)
     made = wire.parse(wire.Registered, answer)
     if not made.CALL_ID:
         return Temporary(_("Bitrix24 gave no CALL_ID"), code="no_call_id", fate_unknown=True)
@@ -143,7 +150,7 @@ def _dismissed(job: Job, user: str, error: OutboundError) -> Result:
     if error.code != failures.USER_NOT_ACTIVE or user == people.default(job):
         return error
     words = Said(_("Employee %(user)s is dismissed in Bitrix24"), {"user": user})
-    return Done({"gone": [*job.progress.get("gone", ()), user]}, (words,))
+    return Done({"gone": [*job.progress.get("gone", ()), user], "first": None}, (words,))
 
 
 # --- cards ------------------------------------------------------------------------------------------------------------
@@ -233,3 +240,29 @@ def after_finish(made: wire.Finished) -> dict[str, Any]:
     if entity := _entity(made.CRM_ENTITY_TYPE, made.CRM_ENTITY_ID):
         notes["entity"] = entity
     return notes
+
+
+# --- user -------------------------------------------------------------------------------------------------------------
+
+
+def correct_user(job: Job) -> Group:
+    """Who is responsible for what the call created, and for its activity. The statistics keep whom `finish` named."""
+    user = _id(people.responsible(job))
+    group = {
+        kind: entities.update(kind, number, {"assignedById": user})
+        for kind, number in job.progress.get("created", ())
+        if kind in entities.TYPE_IDS
+    }
+    if activity := job.progress.get("activity"):
+        group["activity"] = entities.update_activity(activity, {"RESPONSIBLE_ID": user})
+    return group
+
+
+def user_corrected(job: Job, answers: Answers) -> Result:
+    """A refusal is told: what was changed by hand since, or deleted, is not asked for again."""
+    errors = [each for each in answers.values() if isinstance(each, OutboundError)]
+    passing = next((error for error in errors if not failures.refuses(error)), None)
+    if passing:
+        return passing
+    words = Said(_("A late event told who had talked: user %(user)s is responsible"), {"user": people.responsible(job)})
+    return Done(people.end_notes(job), (words, *(error.words for error in errors)))

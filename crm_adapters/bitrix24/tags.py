@@ -7,12 +7,11 @@ from typing import Any
 from django.utils.translation import gettext_noop as _
 
 from crm_adapters.base import Done, Job, Result, Said
-from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenExpired
+from outbound.errors import OutboundError
 
+from . import entities, failures
 from .rest import Answers, Command, Group
 
-UPDATE = "crm.item.update"
-ENTITY_TYPES = {"LEAD": 1, "DEAL": 2, "CONTACT": 3}
 ORDER = ("DEAL", "LEAD", "CONTACT")
 """What carries the tags of a new client, the best first: in the simple mode of the CRM that is the deal."""
 FIELDS = {
@@ -35,14 +34,14 @@ def command(job: Job) -> Command | None:
     kind = next((kind for kind in ORDER if kind in created), None)
     if not fields or not kind:
         return None
-    return Command(UPDATE, {"entityTypeId": ENTITY_TYPES[kind], "id": created[kind], "fields": fields})
+    return entities.update(kind, created[kind], fields)
 
 
 def outcome(answer: Any) -> tuple[dict[str, Any], tuple[Said, ...]]:
     """Notes and words. What time may mend is tried again as a step of its own; a refusal is told."""
     if not isinstance(answer, OutboundError):
         return {"utm": "written"}, ()
-    if isinstance(answer, Rejected | CredentialsRefused) and not isinstance(answer, TokenExpired):
+    if failures.refuses(answer):
         return {"utm": "refused"}, (Said(_("UTM tags: %(words)s"), {"words": answer.words}),)
     return {"utm": "later"}, ()
 

@@ -148,7 +148,9 @@ def work(one: Job) -> Work:
 def after(one: Job, result: Any, known: CallFacts | None = None) -> Job:
     """The job as the house has it after `result`; the notes went through JSON."""
     assert isinstance(result, Done), result
-    notes = json.loads(json.dumps({**one.progress, **result.progress}))
+    step = adapter.plan(one)
+    kept = step.keeps if step else {}
+    notes = json.loads(json.dumps({**one.progress, **kept, **result.progress}))
     return Job(known or one.facts, one.settings, notes)
 
 
@@ -329,8 +331,7 @@ OVER = {"call": CALL, "shown": [], "finished": True}
         (facts(rings("12")), {}, ("register", POP_UP, Repeat.KEY)),
         (facts(rings("")), {}, ("register", POP_UP, Repeat.KEY)),
         (facts(talks("12"), state="answered"), {}, ("register", POP_UP, Repeat.KEY)),
-        (ended(outcome="missed"), {}, ("register", FINISH, Repeat.KEY)),
-        (ended(outcome="missed", live=False), {}, ("register", FINISH, Repeat.LOOK)),
+        (ended(outcome="missed"), {}, ("register", FINISH, Repeat.LOOK)),
         (facts(rings("12"), live=False), {}, ("register", FINISH, Repeat.LOOK)),
         (facts(rings("12"), client_phone=""), {}, None),
         (ended(outcome="missed", client_phone=""), {}, None),
@@ -351,7 +352,7 @@ OVER = {"call": CALL, "shown": [], "finished": True}
         (facts(talks(""), state="answered"), KNOWN, ("cards", POP_UP, Repeat.KEY)),  # nobody of the CRM talks
         # finish
         (ended(talked("13")), KNOWN, ("finish", FINISH, Repeat.LOOK)),
-        (ended(outcome="missed"), {**KNOWN, "call": ""}, ("register", FINISH, Repeat.KEY)),
+        (ended(outcome="missed"), {**KNOWN, "call": ""}, ("register", FINISH, Repeat.LOOK)),
         (ended(talked("13")), OVER, None),
         # record
         (ended(talked("13"), recording_url=LINK), OVER, ("record", RECORDING, Repeat.KEY)),
@@ -364,7 +365,7 @@ OVER = {"call": CALL, "shown": [], "finished": True}
 )
 def test_plan(known: CallFacts, notes: dict[str, Any], wanted: Any) -> None:
     step = adapter.plan(job(known, notes))
-    assert step == (Step(*wanted) if wanted else None)
+    assert (step and (step.name, step.priority, step.repeat)) == wanted
 
 
 def test_hidden_numbers_are_refused() -> None:
@@ -419,6 +420,15 @@ def test_register(participants: tuple[Participant, ...], changes: dict[str, Any]
     assert params["CALL_START_DATE"] == "2026-01-01T13:00:00+03:00"
 
 
+def test_a_repeated_register_says_what_the_first_said() -> None:
+    first = facts(rings("13"))
+    notes = dict(work(job(first)).step.keeps)
+    earlier = facts(rings("12"), rings("13"), started_at=at(-5))
+    again, afresh = registered(*earlier.participants, notes=notes, started_at=at(-5)), registered(*earlier.participants)
+    assert (again["USER_ID"], again["CALL_START_DATE"]) == (13, first.started_at.isoformat(timespec="seconds"))
+    assert afresh["USER_ID"] == 12
+
+
 def test_register_refers_to_its_own_answer_in_a_batch_of_many(mock: responses.RequestsMock) -> None:
     results: dict[str, Any] = {"reg": {"CALL_ID": "a"}, "show": True, "reg1": {"CALL_ID": "b"}, "show1": True}
     batch_says(mock, results)
@@ -446,7 +456,7 @@ def test_a_dismissed_employee_gives_way_to_the_default_responsible(mock: respons
     one = job(facts(rings("12")))
     (result,) = perform(one)
     again = after(one, result)
-    assert adapter.plan(again) == Step("register", POP_UP, Repeat.KEY)
+    assert work(again).step.name == "register"
     assert group_of(again)["reg"].params["USER_ID"] == 1
     (result,) = perform(again)
     assert isinstance(result, Rejected)
@@ -551,6 +561,41 @@ def test_finish_by_outcome(direction: str, outcome: str, code: str, user: int) -
 def test_finish_names_the_first_or_last_talker(participants: Any, rule: str, user: int) -> None:
     one = job(ended(*participants), {"call": CALL, "shown": []}, assign_incoming_to=rule)
     assert group_of(one)["fin"].params["USER_ID"] == user
+
+
+def test_who_is_responsible_is_corrected_when_a_late_event_tells_who_talked(mock: responses.RequestsMock) -> None:
+    notes = {"call": CALL, "shown": [], "created": [["LEAD", 3465]]}
+    over = ended(rang("12"), talked("13", since=30))
+    batch_says(mock, {"fin": {"CALL_ID": CALL, "CRM_ACTIVITY_ID": "7"}, "hide": True})
+    (result,) = perform(job(over, notes))
+    told = ended(talked("12"), talked("13", since=30))
+    one = after(job(over, notes), result, told)
+    batch_says(mock, {"LEAD": {"item": {"id": 3465}}, "activity": True})
+    (result,) = perform(one)
+    asked = {method: params for _, method, params in commands_of("/rest/batch", sent(mock))}
+    assert asked["crm.item.update"] == {"entityTypeId": "1", "id": "3465", "fields[assignedById]": "12"}
+    assert asked["crm.activity.update"] == {"id": "7", "fields[RESPONSIBLE_ID]": "12"}
+    assert "12" in str(result.words)
+    assert adapter.plan(after(one, result)) is None
+
+
+def test_who_is_responsible_stays_when_only_a_setting_changed(mock: responses.RequestsMock) -> None:
+    notes = {"call": CALL, "shown": [], "created": [["LEAD", 3465]]}
+    one = job(ended(talked("12"), talked("13", since=30)), notes)
+    batch_says(mock, {"fin": {"CALL_ID": CALL, "CRM_ACTIVITY_ID": "7"}, "hide": True})
+    (result,) = perform(one)
+    written = after(one, result)
+    assert adapter.plan(Job(written.facts, {**SETTINGS, "assign_incoming_to": "last"}, written.progress)) is None
+
+
+def test_a_refused_correction_is_told_and_not_tried_again(mock: responses.RequestsMock) -> None:
+    notes = {**OVER, "created": [["LEAD", 3465]], "activity": 7, "user": "13", "talked": ["113"]}
+    one = job(ended(talked("12"), talked("13", since=30)), notes)
+    refused = {"error": "ACCESS_DENIED", "error_description": "No"}
+    batch_says(mock, {}, {"LEAD": refused, "activity": refused})
+    (result,) = perform(one)
+    assert "No" in str(result.words)
+    assert adapter.plan(after(one, result)) is None
 
 
 def test_finish_takes_the_card_from_everybody_else_first() -> None:

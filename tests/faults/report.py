@@ -46,6 +46,7 @@ def _figures(world: World, run: Run, verdict: Verdict) -> Iterator[tuple[str, st
     yield "calls played", str(len(run.played))
     yield "· of them at the PBX, clicks apart", str(len(calls))
     yield "calls in the CRM as they were", str(verdict.written)
+    yield "· responsible corrected after the end, for a late event", str(verdict.corrected)
     yield "calls not in the CRM, with the reason", str(sum(verdict.explained.values()))
     yield "clicks that were not taken", str(verdict.not_taken)
     yield "recordings compared", str(verdict.recordings)

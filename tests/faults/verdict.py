@@ -43,12 +43,14 @@ class Failure:
 @dataclass(slots=True)
 class Verdict:
     """What was found. `explained` are calls that are not in the CRM, by the reason that a person reads. `excused` are
-    violations that the wires and not the product have committed."""
+    violations that the wires and not the product have committed. `corrected`: calls whose responsible was corrected
+    after their end, because an event came late."""
 
     failures: list[Failure] = field(default_factory=list)
     explained: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
     written: int = 0
+    corrected: int = 0
     not_taken: int = 0
     recordings: int = 0
 
@@ -190,8 +192,10 @@ def _judge_card(known: _Known, played: Played, truth: dict[str, Any], card: Card
     if rows > 1 or len(leads) > 1:
         verdict.fail(DOUBLED, about, f"{rows} rows in the statistics, {len(leads)} leads")
     person = _person(truth)
-    if end.user_id != person or any(lead["ASSIGNED_BY_ID"] != person for _, lead in leads):
-        verdict.fail(PERSON, about, f"{person} is responsible, the CRM has {end.user_id} and {leads}: {card.history}")
+    responsible = crm.portal.activities[end.activity_id]["RESPONSIBLE_ID"]
+    verdict.corrected += responsible != end.user_id
+    if responsible != person or any(lead["ASSIGNED_BY_ID"] != person for _, lead in leads):
+        verdict.fail(PERSON, about, f"{person} is responsible, the CRM has {responsible} and {leads}: {card.history}")
     expected = (KINDS[played.plan.kind].code, truth["talk_seconds"], int(truth["direction"] == "in"))
     found = (end.status_code, end.duration, len(leads))
     if expected != found:

@@ -262,7 +262,8 @@ def activity_update(ctx: Context, params: Params) -> Any:
     activity = ctx.portal.activities.get(to_int(pick(params, "id")))
     if activity is None:
         raise refused("Activity is not found", "crm_not_found")
-    activity.update(mapping(pick(params, "fields")))
+    fields = mapping(pick(params, "fields"))
+    activity.update({name: to_int(value) if name == "RESPONSIBLE_ID" else value for name, value in fields.items()})
     ctx.portal.version += 1
     return True
 

@@ -376,7 +376,8 @@ def _end(portal: Portal, call: Call, user: User, params: Params, now: float) -> 
     for kind, number in call.created_entities:
         if number in portal.entities[kind]:
             portal.entities[kind][number]["ASSIGNED_BY_ID"] = user.id
-    portal.activities[end.activity_id] = {"ID": end.activity_id, "CALL_ID": call.call_id, "DESCRIPTION": ""}
+    activity = {"ID": end.activity_id, "CALL_ID": call.call_id, "DESCRIPTION": "", "RESPONSIBLE_ID": user.id}
+    portal.activities[end.activity_id] = activity
     call.note(now, "finish", {"user": user.id, "duration": duration, "code": code})
     if end.add_to_chat:
         portal.message("call", str(user.id), f"{call.phone}: {code}, {duration} s", call_id=call.call_id)
