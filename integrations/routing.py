@@ -16,8 +16,7 @@ from crm_adapters.base import FORWARD, Capability, ClientMatch
 from employees.models import Company
 from outbound.errors import OutboundError
 from telephony import directory as telephony_directory
-from telephony.models import Call
-from telephony.routing import Opinion
+from telephony.routing import Caller, Opinion
 from telephony.signals import routing_question
 
 from . import credentials, directory
@@ -29,40 +28,46 @@ LEAST_SECONDS = 0.2
 """With less time left the CRM is not even asked."""
 
 
-@receiver(routing_question, sender=Call)
-def answer(call: Call, deadline: float, **_: Any) -> Opinion | None:
-    """The personal manager's extension, or why there is none; None where no integration forwards."""
-    wanting = next((row for row in directory.of_connection(call.connection_id) if _forwards(row, call)), None)
+@receiver(routing_question, sender=Caller)
+def answer(caller: Caller, deadline: float, **_: Any) -> Opinion | None:
+    """The client's name and his personal manager's extension, or why there is none.
+
+    None where no integration forwards, and none can tell the name that the PBX wants to show.
+    """
+    able = [row for row in directory.of_connection(caller.connection_id) if _knows_clients(row, caller)]
+    forwarding = [row for row in able if row.settings.get(FORWARD)]
+    wanting = next(iter(forwarding or (able if caller.named else [])), None)
     if wanting is None:
         return None
-    if directory.is_employee_phone(wanting.company_id, call.client_phone):
+    if directory.is_employee_phone(wanting.company_id, caller.phone):
         return Opinion("employee_phone")
     end = time.monotonic() + deadline
     credential = Credential.objects.select_related("company").get(pk=wanting.credential_id)
-    client, how = _client(call, credential, end)
+    client, how = _client(caller, credential, end)
     details = {"source": how}
     if client is None:
         return Opinion(how if how.startswith("crm_") else "nobody_known", details=details)
     details |= {"client": client.name}
+    if not forwarding:
+        return Opinion("client_named", details=details, client=client)
     return replace(_to_manager(wanting, client, details), client=client)
 
 
-def _forwards(wanting: Wanting, call: Call) -> bool:
-    able = Capability.CLIENT_LOOKUP in wanting.adapter.capabilities
-    in_filter = wanting.numbers is None or call.virtual_number in wanting.numbers
-    return able and in_filter and bool(wanting.settings.get(FORWARD))
+def _knows_clients(wanting: Wanting, caller: Caller) -> bool:
+    in_filter = wanting.numbers is None or caller.line in wanting.numbers
+    return in_filter and Capability.CLIENT_LOOKUP in wanting.adapter.capabilities
 
 
-def _client(call: Call, credential: Credential, end: float) -> tuple[Client | None, str]:
+def _client(caller: Caller, credential: Credential, end: float) -> tuple[Client | None, str]:
     """The client, and where he was found or why he was not."""
-    company, phone = credential.company, call.client_phone
+    company, phone = credential.company, caller.phone
     known = book.find(company, phone, credential.source, timezone.now() - FRESH)
     if known:
         return (known if known.entity else None), "book"
     left = end - time.monotonic()
     if left < LEAST_SECONDS:
         return _stale(company, phone, credential, "crm_no_time")
-    http = credentials.http_for(credential, purpose="client look-up", call_id=call.pk, deadline=left)
+    http = credentials.http_for(credential, purpose="client look-up", call_id=caller.call_id, deadline=left)
     http.patience = left / 2
     try:
         match = credentials.speaking(

@@ -45,6 +45,7 @@ UNWANTED: dict[str, Any] = {
 
 ROUTING: dict[str, Any] = {
     "manager_found": gettext_lazy("%(client)s belongs to a manager: forwarded to extension %(extension)s."),
+    "client_named": gettext_lazy("%(client)s calls: the PBX was told the name."),
     "nobody_known": gettext_lazy("Nobody is known under this number, so nobody to forward to."),
     "no_manager": gettext_lazy("%(client)s has no responsible manager in the CRM."),
     "manager_not_mapped": gettext_lazy(

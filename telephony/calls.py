@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,14 +16,16 @@ from employees.models import Extension
 
 from . import directory, statements
 from .directory import Known, Short
-from .events import parse
+from .events import AnswerGiven, parse
 from .fold import LONGEST, CallState, FoldedCall, fold
 from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
-from .providers.base import Alias, Fact, Leg, LegState, Parsed, RecordingState
+from .providers.base import Alias, Direction, Fact, Leg, LegState, Parsed, RecordingState
 
 CallKey = tuple[int, str]
 """A connection's id and the vendor's id of the call."""
 MOST_EVENTS = 5_000
+DIAL_PATIENCE = timedelta(seconds=90)
+"""How long the employee's phone may ring before a PBX that does not name our dial tells of its call."""
 UNKNOWN = Short(Extension.Handling.UNKNOWN)
 
 
@@ -36,7 +38,7 @@ class Told:
     events: dict[CallKey, list[InboxEvent]] = field(default_factory=lambda: defaultdict(list))
     seconds: dict[int, float] = field(default_factory=lambda: defaultdict(float))
 
-    def read(self, event: InboxEvent) -> list[Parsed]:
+    def read(self, event: InboxEvent) -> list[Parsed | AnswerGiven]:
         began = time.perf_counter()
         parsed = parse(event)
         self.seconds[event.connection_id] += time.perf_counter() - began
@@ -93,6 +95,16 @@ def _load_calls(told: Told) -> dict[CallKey, Call]:
     return calls
 
 
+def find(keys: Collection[CallKey]) -> dict[CallKey, Call]:
+    """The calls under these keys, by whichever of their ids."""
+    wanted: dict[str, Iterable[Any]] = {"connection_id": {key[0] for key in keys}, "key": {key[1] for key in keys}}
+    found = {(call.connection_id, call.key): call for call in statements.select(Call, wanted)}
+    if len(found) < len(keys):
+        aliases = CallAlias.objects.filter(connection__in=wanted["connection_id"], key__in=wanted["key"])
+        found |= {(row.connection_id, row.key): row.call for row in aliases.select_related("call")}
+    return found
+
+
 def _move(told: Told, old: CallKey, new: CallKey) -> None:
     """Facts that came under another id of the same call belong to it."""
     if old != new and old in told.facts:
@@ -128,6 +140,31 @@ def _dials(told: Told) -> dict[str, Command]:
     return {command.wire_id: command for command in rows}
 
 
+def _dialled_by(call: Call, folded: FoldedCall, dials: dict[str, Command]) -> int | None:
+    named = next((dials[wire].pk for wire in folded.commands if wire in dials), None)
+    return named or call.dialled_by_id or _unnamed_dial(call, folded)
+
+
+def _unnamed_dial(call: Call, folded: FoldedCall) -> int | None:
+    """The dial of ours that began an outgoing call whose PBX does not say so: the same employee dials the same number
+    within a moment."""
+    known = directory.by_id(call.connection_id)
+    if known.provider.names_dials or folded.direction is not Direction.OUT:
+        return None
+    phone = phones.normalise(folded.client_number, known.region)
+    about = call.first_received_at
+    dials = Command.objects.filter(
+        connection_id=call.connection_id,
+        kind="dial",
+        state__in=[Command.State.SENT, Command.State.ACCEPTED, Command.State.DOUBT],
+        sent_at__range=(about - DIAL_PATIENCE, about + DIAL_PATIENCE),
+        details__extension=folded.extension,
+        details__phone=phone,
+        dialled_calls=None,
+    )
+    return dials.order_by("sent_at").values_list("pk", flat=True).first()
+
+
 def _new_call(key: CallKey, events: list[InboxEvent]) -> Call:
     known = directory.by_id(key[0])
     received = min((event.received_at for event in events), default=timezone.now())
@@ -151,7 +188,7 @@ def _apply(call: Call, folded: FoldedCall, dials: dict[str, Command]) -> bool:
         "extension": folded.extension[:32],
         "first_extension": folded.first_extension[:32],
         "employee_id": whose.employee_id,
-        "dialled_by_id": next((dials[wire].pk for wire in folded.commands if wire in dials), call.dialled_by_id),
+        "dialled_by_id": _dialled_by(call, folded, dials),
         "started_at": _shifted(folded.started_at, shift) or call.first_received_at,
         "answered_at": _shifted(folded.answered_at, shift),
         "ended_at": _shifted(folded.ended_at, shift),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from outbound.limits import CLOCKS_DIFFER
 
 from .fold import LONGEST
-from .providers.base import NO_TIME, Fact, Summary
+from .providers.base import AT_RECEIPT, NO_TIME, Fact, Summary
 
 AHEAD = timedelta(minutes=15)
 BEHIND = timedelta(days=31)
@@ -22,6 +22,8 @@ BEHIND = timedelta(days=31)
 def made_possible(fact: Fact, clock: datetime) -> Fact:
     """The same fact, with the time of receipt where its own cannot be. `clock`: what the PBX's clock, as far as we know
     it, showed when the event came."""
+    if fact.at == AT_RECEIPT:
+        fact = replace(fact, at=clock)
     at = fact.at if -BEHIND < fact.at - clock < AHEAD else clock
     if isinstance(fact, Summary):
         return _summary(fact, at)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from pydantic import BaseModel
@@ -14,6 +16,7 @@ from .bodies import storable
 from .directory import Known
 from .models import Connection, InboxEvent
 from .providers.base import (
+    AT_RECEIPT,
     CallHistory,
     Closed,
     Fact,
@@ -34,6 +37,23 @@ CLOSE_PATH = f"{OURS}close"
 """The path of events that we write ourselves when a call's end never came."""
 HISTORY_PATH = f"{OURS}history"
 """The path of events that we write ourselves of calls that the PBX's history told us."""
+
+
+ANSWER_PATH = f"{OURS}answer"
+"""The path of events that we write ourselves when we have answered a PBX's question."""
+
+
+class AnswerGiven(BaseModel):
+    """The body of an event at `ANSWER_PATH`: what was decided about a call while the PBX waited (`models.Decision`).
+
+    `call` is the PBX's id of it; `client` the id of the client that it was recognised as coming from.
+    """
+
+    call: str
+    code: str
+    details: dict[str, Any] = {}
+    milliseconds: int
+    client: int | None = None
 
 
 class ToldByHistory(BaseModel):
@@ -72,15 +92,20 @@ def history_event(connection_id: int, told: ToldByHistory, at: datetime) -> Inbo
     return InboxEvent(connection_id=connection_id, received_at=at, path=HISTORY_PATH, body=told.body)
 
 
+def answer_event(connection_id: int, given: AnswerGiven, at: datetime) -> InboxEvent:
+    body = given.model_dump_json().encode()
+    return InboxEvent(connection_id=connection_id, received_at=at, path=ANSWER_PATH, body=body)
+
+
 def request_of(event: InboxEvent) -> Request:
     return Request("POST", event.path, bytes(event.body), event.query, event.headers, event.remote)
 
 
-def parse(event: InboxEvent) -> list[Parsed]:
+def parse(event: InboxEvent) -> list[Parsed | AnswerGiven]:
     """What an event says; an event that is not understood is marked as that, with the reason."""
     try:
         known = directory.by_id(event.connection_id)
-        parsed = _ours(event) or known.provider.parse(request_of(event))
+        parsed = _ours(event) or known.provider.parse(request_of(event), known.secrets)
     except NotUnderstood as error:
         event.state, event.error = InboxEvent.State.FAILED, storable(str(error))
         return []
@@ -98,22 +123,24 @@ def _made_possible(event: InboxEvent, fact: Fact) -> Fact:
         return fact
     shift = timedelta(seconds=directory.by_id(event.connection_id).clock_shift or 0)
     made = clocks.made_possible(fact, event.received_at + shift)
-    if made != fact:
+    if made != fact and fact.at != AT_RECEIPT:
         event.impossible_time = fact.at
     return made
 
 
-def _ours(event: InboxEvent) -> list[Parsed]:
+def _ours(event: InboxEvent) -> list[Parsed | AnswerGiven]:
     """What an event that we wrote ourselves says; nothing of another's."""
     if event.path == CLOSE_PATH:
         call, why = bytes(event.body).decode().split("\n", 1)
         return [Closed(call=call, at=event.received_at, why=why)]
+    if event.path == ANSWER_PATH:
+        return [AnswerGiven.model_validate_json(bytes(event.body))]
     if event.path == HISTORY_PATH:
         return [*ToldByHistory.model_validate_json(bytes(event.body)).facts(event.received_at)]
     return []
 
 
-def _recognise_clock(known: Known, event: InboxEvent, parsed: list[Parsed]) -> None:
+def _recognise_clock(known: Known, event: InboxEvent, parsed: Sequence[Parsed | AnswerGiven]) -> None:
     """A vendor whose clock may be ahead by a known amount: the first live event tells."""
     if known.clock_shift is not None or not known.provider.clock_shifts:
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .providers.base import (
     CallHistory,
@@ -120,7 +120,7 @@ def fold(facts: Iterable[Fact], dials: Collection[str] = ()) -> FoldedCall:
     _read_shares(call, lines, callback)
     _read_times(call, facts, history)
     _read_state(call, lines, callback)
-    summary = max((fact for fact in facts if isinstance(fact, Summary)), key=lambda fact: fact.at, default=None)
+    summary = _last_summary(facts)
     closed = next((fact for fact in facts if isinstance(fact, Closed)), None)
     if past:
         _finish_by_history(call, lines, summary)
@@ -138,13 +138,26 @@ def fold(facts: Iterable[Fact], dials: Collection[str] = ()) -> FoldedCall:
 def _leg_lines(states: list[Leg]) -> list[_LegLine]:
     by_leg: dict[str, dict[int, Leg]] = {}
     for state in states:
-        by_leg.setdefault(state.leg, {}).setdefault(state.seq, state)
+        numbered = by_leg.setdefault(state.leg, {})
+        if state.seq not in numbered or state.at < numbered[state.seq].at:  # told again later, by the clock of receipt
+            numbered[state.seq] = state
     lines = []
     for numbered in by_leg.values():
         ordered = [numbered[seq] for seq in sorted(numbered)]
         end = next((i for i, state in enumerate(ordered) if state.state is LegState.ENDED), None)
         lines.append(_LegLine(ordered if end is None else ordered[: end + 1]))
-    return sorted(lines, key=lambda line: (line.first.at, line.first.leg))
+    lines.sort(key=lambda line: (line.first.at, line.first.leg))
+    _end_where_others_took_over(lines)
+    return lines
+
+
+def _end_where_others_took_over(lines: list[_LegLine]) -> None:
+    takers = [state for line in lines for state in line.states if state.takes_over]
+    for taker in sorted(takers, key=lambda state: (state.at, state.leg)):
+        for line in lines:
+            talked = next((state for state in line.states if state.state is LegState.TALKING), None)
+            if talked and talked.at < taker.at and talked.leg != taker.leg and line.last.state is not LegState.ENDED:
+                line.states.append(replace(line.last, state=LegState.ENDED, at=taker.at))
 
 
 def _direction(lines: list[_LegLine], callback: bool) -> Direction:
@@ -196,6 +209,16 @@ def _last_history(facts: list[Fact]) -> CallHistory | None:
     """The history as it was when it was asked for the last time."""
     histories = [fact for fact in facts if isinstance(fact, CallHistory)]
     return max(histories, key=lambda fact: (fact.at, repr(fact.legs)), default=None)
+
+
+def _last_summary(facts: list[Fact]) -> Summary | None:
+    """What was told again later, by the clock of receipt, counts from when it was told first."""
+    told: dict[Summary, Summary] = {}
+    for fact in facts:
+        if isinstance(fact, Summary):
+            same = replace(fact, at=_EARLY)
+            told[same] = min(told.get(same, fact), fact, key=lambda summary: summary.at)
+    return max(told.values(), key=lambda summary: summary.at, default=None)
 
 
 def _past_lines(history: CallHistory) -> list[_LegLine]:
@@ -345,22 +368,29 @@ def _finish_by_summary(call: FoldedCall, summary: Summary, lines: list[_LegLine]
     call.client_number = "" if call.direction is Direction.INTERNAL else call.client_number or summary.client_number
     call.virtual_number = call.virtual_number or summary.virtual_number
     call.started_at = summary.started_at or call.started_at
-    call.answered_at = summary.answered_at
+    call.answered_at = summary.answered_at or _answered_by(call, summary)
     _believe_in_extension(call, summary)
     outcome = summary.outcome or (Outcome.ANSWERED if summary.answered_at else _outcome_by_legs(call, lines))
     _finish(call, outcome, summary.at, summary.talk_seconds)
 
 
+def _answered_by(call: FoldedCall, summary: Summary) -> datetime | None:
+    """When a call was answered whose summary says only that it was."""
+    if summary.outcome is not Outcome.ANSWERED:
+        return None
+    return call.answered_at or summary.at - timedelta(seconds=summary.talk_seconds or 0)
+
+
 def _believe_in_extension(call: FoldedCall, summary: Summary) -> None:
     """Notifications overtake each other: until a leg tells who was there or who answered, the summary counts."""
-    told = any(share.answered_at for share in call.shares) if summary.answered_at else bool(call.shares)
+    told = any(share.answered_at for share in call.shares) if call.answered_at else bool(call.shares)
     if told or not summary.extension or call.direction is Direction.INTERNAL:
         return
     share = next((share for share in call.shares if share.extension == summary.extension), None)
     if share is None:
         share = Share(summary.extension, leg="", state=LegState.ENDED)
         call.shares.append(share)
-    share.answered_at = summary.answered_at
+    share.answered_at = call.answered_at
 
 
 def _finish_by_history(call: FoldedCall, lines: list[_LegLine], summary: Summary | None) -> None:

@@ -19,6 +19,7 @@ from . import apart, calls, directory, statements
 from .bodies import storable
 from .calls import Told
 from .directory import Known
+from .events import AnswerGiven
 from .hot import Constant, hot_write, lock_drain
 from .models import Call, Command, Decision, InboxEvent
 from .providers.base import NO_TIME, CommandResult, Fact, Request
@@ -28,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 256
 FEW = 8
-CLOCK = "clock"
-"""The kind of decisions about times that cannot be."""
+CLOCK, ROUTING = "clock", "routing"
+"""Kinds of decisions: about times that cannot be, and about who shall take a call."""
 
 
 # --- Storing ----------------------------------------------------------------------------------------------------------
@@ -86,9 +87,10 @@ def _drain_together(limit: int) -> bool:
 def _process(events: list[InboxEvent]) -> None:
     if not events:
         return
-    told, results = _read(events)
+    told, results, answers = _read(events)
     _note_results(results)
     changed = calls.take_in(told)
+    _note_answers(answers)
     statements.update(events, ["call", "state", "error"])
     _note_impossible_times(events)
     if changed:
@@ -205,18 +207,48 @@ def _take(limit: int) -> list[InboxEvent]:
     return list(waiting_events().filter(id__in=list(islice(by_turns, limit))).order_by("id"))
 
 
-def _read(events: list[InboxEvent]) -> tuple[Told, list[tuple[int, CommandResult]]]:
-    """What the events say of calls, and the PBX's late answers to commands by connection."""
+def _read(
+    events: list[InboxEvent],
+) -> tuple[Told, list[tuple[int, CommandResult]], list[tuple[InboxEvent, AnswerGiven]]]:
+    """What the events say of calls, the PBX's late answers to commands by connection, and our answers to its
+    questions."""
     told = Told()
     results: list[tuple[int, CommandResult]] = []
+    answers: list[tuple[InboxEvent, AnswerGiven]] = []
     for event in events:
         for item in told.read(event):
             if isinstance(item, CommandResult):
                 results.append((event.connection_id, item))
+            elif isinstance(item, AnswerGiven):
+                answers.append((event, item))
             elif isinstance(item, Fact):
                 told.facts[(event.connection_id, item.call)].append(item)
                 told.events[(event.connection_id, item.call)].append(event)
-    return told, results
+    return told, results, answers
+
+
+def _note_answers(answers: list[tuple[InboxEvent, AnswerGiven]]) -> None:
+    """The call that a question was about is there by now: what asked was stored before the answer to it."""
+    if not answers:
+        return
+    found = calls.find({(event.connection_id, given.call) for event, given in answers})
+    decided = set(Decision.objects.filter(call__in=found.values(), kind=ROUTING).values_list("call_id", flat=True))
+    for event, given in answers:
+        call = found.get((event.connection_id, given.call))
+        event.call_id = call.pk if call else None
+        if call is None or call.pk in decided:  # the PBX asked twice
+            continue
+        decided.add(call.pk)
+        Decision.objects.create(
+            call=call,
+            at=event.received_at,
+            kind=ROUTING,
+            code=given.code,
+            details=given.details,
+            milliseconds=given.milliseconds,
+        )
+        if given.client:
+            Call.objects.filter(pk=call.pk, client=None).update(client_id=given.client)
 
 
 def _note_impossible_times(events: list[InboxEvent]) -> None:

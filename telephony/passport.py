@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ from employees import phones
 from outbound.masking import MASK, mask
 
 from . import files, words
-from .events import CLOSE_PATH, HISTORY_PATH, ToldByHistory, request_of
+from .events import ANSWER_PATH, CLOSE_PATH, HISTORY_PATH, ToldByHistory, request_of
 from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
@@ -66,7 +67,7 @@ def compose(call: Call, decision_words: dict[str, Any]) -> TelephonyPassport:
     found = TelephonyPassport(call)
     found.facts = _facts(call)
     found.timeline = _timeline(call, people)
-    found.events = [_received(call, row) for row in call.events.order_by("received_at", "id")]
+    found.events = [_received(call, row) for row in _events(call)]
     found.decisions = [_decision(row, decision_words) for row in call.decisions.all()]
     found.commands = [_command(row) for row in _commands(call)]
     found.recordings = _recordings(call)
@@ -150,6 +151,11 @@ def _day(moment: datetime) -> str:
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------
+
+
+def _events(call: Call) -> QuerySet[InboxEvent]:
+    """What we answered to the PBX's question stands among the decisions."""
+    return call.events.exclude(path=ANSWER_PATH).order_by("received_at", "id")
 
 
 def _received(call: Call, row: InboxEvent) -> Received:

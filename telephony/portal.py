@@ -108,7 +108,7 @@ def connection_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Connection, uuid=uuid)
     http = http_for(row, purpose="check", deadline=ASK_SECONDS)
     try:
-        checks = row.protocol.check(http, row.credentials)
+        checks = row.protocol.check(http, row.credentials, row.address.url)
     except OutboundError as error:
         messages.error(request, words.unreachable(row.protocol.title, error.kind, error.words))
         return redirect("portal:connection", row.uuid)

@@ -7,4 +7,5 @@ calls_changed = Signal()
 `changes` (names of fields that just changed) attached. Sent in the transaction that changes them."""
 
 routing_question = Signal()
-"""`call`, `deadline` (seconds left): whose client is this? Receivers return a `routing.Opinion` or None."""
+"""`caller` (`routing.Caller`), `deadline` (seconds left): whose client is this? Receivers return a `routing.Opinion` or
+None."""

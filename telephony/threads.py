@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from django.db import close_old_connections, connections
@@ -18,6 +18,15 @@ log = structlog.get_logger(__name__)
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+
+
+def looked_after(work: Callable[..., Answer], *arguments: Any) -> Answer:
+    """Do `work` in a thread of a pool, whose connection to the database nobody else looks after."""
+    close_old_connections()
+    try:
+        return work(*arguments)
+    finally:
+        close_old_connections()
 
 
 class Loop(threading.Thread):

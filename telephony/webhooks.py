@@ -7,23 +7,25 @@ work. It knows no vendor's rule.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
-from django.db import close_old_connections
 from prometheus_client import Counter, Histogram
 
-from . import directory, inbox
+from . import directory, inbox, routing
 from .bodies import GONE, Body, Receive, Scope, look_at, storable
 from .directory import Address, Known
 from .events import OURS
 from .models import InboxEvent
 from .pipeline import Busy, Pipeline
 from .providers import registry
-from .providers.base import Provider, Refused, Reply, Request
+from .providers.base import Advice, Provider, Question, Refused, Reply, Request
 from .refusals import Refusals
+from .routing import Answered
+from .threads import looked_after
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
@@ -54,11 +56,6 @@ def target(path: str) -> tuple[Provider, str | None, str] | None:
     return (shared[0], None, shared[1]) if shared else None
 
 
-def prove(provider: Provider, token: str | None, request: Request) -> Known:
-    """The connection that sent this; raises `Refused`. May ask the database."""
-    return _proven(directory.find(_address(provider, token, request)), request)
-
-
 def _address(provider: Provider, token: str | None, request: Request) -> Address:
     if token is not None:
         return Address(provider.slug, token=token)
@@ -84,14 +81,24 @@ def _proven(claimants: tuple[Known, ...], request: Request) -> Known:
 
 def receive(provider: Provider, token: str | None, request: Request) -> Reply:
     """The whole way of a request in one thread: prove, store, drain, answer (replays and tests go this way)."""
+    received = time.monotonic()
     try:
-        known = prove(provider, token, request)
+        claimants = directory.find(_address(provider, token, request))
+        if claimants and (greeting := provider.handshake(request)):
+            return greeting
+        known = _proven(claimants, request)
     except Refused as refusal:
         return refusal.reply
     inbox.store([inbox.event_of(known, request)])
+    reply = provider.reply(request)
+    if question := provider.question(request):
+        answered = routing.answer(known, question, received)
+        if answered.event:
+            inbox.store([answered.event])
+        reply = provider.answer(request, answered.advice)
     while inbox.drain():
         pass
-    return provider.reply(request)
+    return reply
 
 
 class WebhookDoor:
@@ -117,7 +124,7 @@ class WebhookDoor:
         with seconds.labels(provider.slug).time():
             reply = await self._answer(provider, token, rest, scope, body)
         answers.labels(provider.slug, reply.status).inc()
-        await _send(send, reply, body)
+        await _send(send, reply, body, provider.methods)
 
     async def _hand_on(self, scope: Scope, body: Body, send: Send) -> None:
         try:
@@ -127,19 +134,25 @@ class WebhookDoor:
             await _send(send, refusal.reply, body)
 
     async def _answer(self, provider: Provider, token: str | None, rest: str, scope: Scope, body: Body) -> Reply:
+        received = time.monotonic()
         address = None if token is None else Address(provider.slug, token=token)
         remote = storable((scope.get("client") or ("",))[0])
         try:
             if address:
                 self._let_in(remote, address)
-            _look_at(scope, rest)
+            _look_at(provider, scope, rest)
             request = _request(scope, rest, await body.read(), remote)
             if not address:
                 address = await self._address(provider, request)
                 self._let_in(remote, address)
-            known = await self._prove(address, request)
+            claimants = await self._claimants(address)
+            if claimants and (greeting := provider.handshake(request)):
+                return greeting
+            known = await self._prove(claimants, request)
             self._refusals.forgive((remote, address))
             await asyncio.wrap_future(self._pipeline.submit(inbox.event_of(known, request)))
+            if question := provider.question(request):
+                return provider.answer(request, await self._advice(known, question, received))
             return provider.reply(request)
         except Refused as refusal:
             return self._refuse(provider, remote, address, refusal)
@@ -162,16 +175,32 @@ class WebhookDoor:
             raise Refused(429, TOO_OFTEN)
         return await self._in_thread(_address, provider, None, request)
 
-    async def _prove(self, address: Address, request: Request) -> Known:
+    async def _claimants(self, address: Address) -> tuple[Known, ...]:
         claimants = directory.peek(address)
-        if claimants is None:
-            claimants = await self._in_thread(directory.find, address)
+        return await self._in_thread(directory.find, address) if claimants is None else claimants
+
+    async def _prove(self, claimants: tuple[Known, ...], request: Request) -> Known:
         if len(request.body) <= SMALL:
             return _proven(claimants, request)
         return await self._in_thread(_proven, claimants, request)
 
+    async def _advice(self, known: Known, question: Question, received: float) -> Advice:
+        """What is known in time; the PBX is never kept waiting longer, whatever else goes on."""
+        asked = routing.ask(known, question, received)
+        asked.add_done_callback(self._note_answer)
+        left = received + known.provider.answer_seconds - time.monotonic()
+        done, _late = await asyncio.wait([asyncio.wrap_future(asked)], timeout=left)
+        return asked.result().advice if done and not asked.exception() else Advice()
+
+    def _note_answer(self, asked: Future[Answered]) -> None:
+        try:
+            if event := asked.result().event:
+                self._pipeline.submit(event)
+        except Exception:
+            log.exception("an answer to a PBX is not noted")
+
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._lookups, _looked_after, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._lookups, looked_after, work, *arguments)
 
     def _refuse(self, provider: Provider, remote: str, address: Address | None, refusal: Refused) -> Reply:
         """Strangers count by where they come from; who is known counts by himself as well, because a vendor sends the
@@ -184,19 +213,10 @@ class WebhookDoor:
         return refusal.reply
 
 
-def _looked_after(work: Callable[..., T], *arguments: Any) -> T:
-    """In a thread whose connection to the database nobody else looks after."""
-    close_old_connections()
-    try:
-        return work(*arguments)
-    finally:
-        close_old_connections()
-
-
-def _look_at(scope: Scope, rest: str) -> None:
+def _look_at(provider: Provider, scope: Scope, rest: str) -> None:
     """Refuse by its head what we would not store: raises `Refused`."""
-    if scope["method"] != "POST":
-        raise Refused(405, "use_post")
+    if scope["method"] not in provider.methods:
+        raise Refused(405, f"use_{'_or_'.join(sorted(provider.methods)).lower()}")
     if len(rest) > LONGEST_PATH:
         raise Refused(414, "path_too_long")
     look_at(scope)
@@ -215,14 +235,14 @@ def _reply(status: int, code: str) -> Reply:
     return Refused(status, code).reply
 
 
-async def _send(send: Send, reply: Reply, body: Body) -> None:
+async def _send(send: Send, reply: Reply, body: Body, methods: Collection[str] = ()) -> None:
     if reply.status == GONE:
         return
     headers = [(b"content-type", reply.content_type.encode()), (b"content-length", str(len(reply.body)).encode())]
     if reply.status in COME_AGAIN:
         headers.append((b"retry-after", b"2"))
     if reply.status == 405:
-        headers.append((b"allow", b"POST"))
+        headers.append((b"allow", ", ".join(sorted(methods)).encode()))
     cut_off = reply.status in {408, 413}
     if cut_off:
         headers.append((b"connection", b"close"))

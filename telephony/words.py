@@ -10,6 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 ROUTING: dict[str, Any] = {
+    "answered_late": gettext_lazy(
+        "The PBX asked who calls, and the answer came too late: it went on by itself, as it is set up."
+    ),
     "too_late": gettext_lazy("The manager (extension %(extension)s) was found too late: the greeting was over."),
     "pbx_limit": gettext_lazy(
         "Not forwarded to extension %(extension)s: the PBX takes no more commands at this moment (its limit)."

@@ -52,6 +52,29 @@ class Reply:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A PBX asks before it goes on with a call: who is this, and who shall take it?
+
+    `call` is its id of the call; empty where it names none. Numbers are as the vendor writes them.
+    """
+
+    client_number: str
+    virtual_number: str = ""
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What we could find out in time; all empty: the PBX goes on by itself.
+
+    `extension`: who shall take the call. `client`: the caller's name.
+    """
+
+    extension: str = ""
+    client: str = ""
+
+
 class Refused(Exception):
     """The sender is not proven, or the request is not one of this protocol: answered, counted, not stored."""
 
@@ -118,6 +141,8 @@ class Party:
 NO_TIME = datetime.min.replace(tzinfo=UTC)
 """What stands where the vendor wrote something that is no time. The house takes the time of receipt, as it does for
 times that cannot be."""
+AT_RECEIPT = datetime.min.replace(tzinfo=UTC, microsecond=1)
+"""The time of what a vendor tells as it happens, without saying when: the house takes the time of receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +160,8 @@ class Leg(Fact):
     `seq` orders the states of this leg; facts with the same (`leg`, `seq`) are one. `parent` is the leg it was born
     from. `command` is the id of the command of ours that made it. `callback` says that the PBX calls the employee first
     and the client second. `direction` only where the protocol says it. `why` only in the end: what a call that ends
-    with this leg has come to if nobody talked.
+    with this leg has come to if nobody talked. `takes_over`: who talks here talks alone with the client, so whoever
+    did before has left (of vendors that do not tell when somebody leaves).
     """
 
     leg: str
@@ -151,11 +177,15 @@ class Leg(Fact):
     direction: Direction | None = None
     why: Outcome | None = None
     tracking_number: str = ""
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary(Fact):
-    """The vendor's last word on a call: it is over. Empty fields say nothing. `at` is the end."""
+    """The vendor's last word on a call: it is over. Empty fields say nothing. `at` is the end.
+
+    Where a vendor says that it was answered and not when, the legs tell, else the end and `talk_seconds`.
+    """
 
     direction: Direction | None = None
     client_number: str = ""
@@ -358,6 +388,13 @@ class Provider(Vendor, ABC):
     """Seconds by which this vendor's clock may be ahead, in some accounts: recognised at the first live event."""
     summary_patience: ClassVar[int] = 120
     """Seconds after the end of the last leg within which the vendor's summary is expected."""
+    methods: ClassVar[frozenset[str]] = frozenset({"POST"})
+    """HTTP methods of its requests. An event that comes by GET has its fields in `Request.query`."""
+    answer_seconds: ClassVar[float] = 1.5
+    """Within how long its questions must be answered, the way there and back left out."""
+    names_dials: ClassVar[bool] = True
+    """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
+    the call by who dials whom and when."""
 
     def identify(self, request: Request) -> str:
         """The account a request to a shared path names (unproven); raises `Refused`."""
@@ -367,6 +404,13 @@ class Provider(Vendor, ABC):
         """What `identify` returns for requests of this account; empty where there are no shared paths."""
         return ""
 
+    def handshake(self, request: Request) -> Reply | None:
+        """The answer to a request that is no event (the vendor tries the address, say); None for an event.
+
+        Nobody is proven and nothing is stored: answer what anybody may know.
+        """
+        return None
+
     @abstractmethod
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         """Prove the sender; raises `Refused`."""
@@ -375,16 +419,27 @@ class Provider(Vendor, ABC):
         """What to answer once the event is on disk."""
         return Reply()
 
+    def question(self, request: Request) -> Question | None:
+        """What the PBX asks with this event, once it is on disk; None where it waits for nothing but `reply`. Pure."""
+        return None
+
+    def answer(self, request: Request, advice: Advice) -> Reply:
+        """What to answer to a question."""
+        raise NotImplementedError
+
     @abstractmethod
-    def parse(self, request: Request) -> list[Parsed]:
-        """What the event says. Pure. Nothing known: an empty list. Raises `NotUnderstood`."""
+    def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
+        """What the event says. Pure. Nothing known: an empty list. Raises `NotUnderstood`.
+
+        `secrets` are for what the customer knows of his PBX and its events do not say, such as a time zone.
+        """
 
     def shown(self, request: Request) -> str:
         """The event as a person may read it in the passport, without secrets (the house masks once more)."""
         return request.body.decode("utf-8", "replace")
 
-    def check(self, http: Http, secrets: Secrets) -> list[Check]:
-        """Try the credentials; change nothing at the vendor."""
+    def check(self, http: Http, secrets: Secrets, webhook_url: str) -> list[Check]:
+        """Try the credentials; change nothing at the vendor. `webhook_url`: where it should send its events."""
         return []
 
     def dial(self, http: Http, secrets: Secrets, *, command: str, extension: str, phone: str, line: str) -> None:

@@ -16,7 +16,7 @@ from integrations.models import CallSync
 from telephony import apart, calls, directory, inbox
 from telephony.models import Call, Connection, InboxEvent, Participant
 from telephony.providers import registry
-from telephony.providers.base import NotUnderstood, Request
+from telephony.providers.base import NotUnderstood, Request, Secrets
 from telephony.signals import calls_changed
 from tests.emulators.mango import wire
 from tests.factories import ConnectionFactory, EmployeeFactory, ExtensionFactory, IntegrationFactory
@@ -113,7 +113,7 @@ def test_what_was_not_understood_is_folded_after_a_mend(line: Line, monkeypatch:
         raise NotUnderstood("a field that nobody knew")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(provider), "parse", lambda _self, request: broken(request))
+        patch.setattr(type(provider), "parse", lambda _self, request, _secrets: broken(request))
         line.leg("Appeared", 1)
         drain()
     event = InboxEvent.objects.get()
@@ -129,8 +129,8 @@ def test_our_own_mistake_in_an_event_stops_nothing(line: Line, monkeypatch: pyte
     provider = registry.get(line.connection.provider)
     parse = type(provider).parse
 
-    def sometimes(self: Any, request: Request) -> list[Any]:
-        return [][1] if b"E2" in request.body else parse(self, request)
+    def sometimes(self: Any, request: Request, secrets: Secrets) -> list[Any]:
+        return [][1] if b"E2" in request.body else parse(self, request, secrets)
 
     monkeypatch.setattr(type(provider), "parse", sometimes)
     line.leg("Appeared", 1, call="E1")
@@ -345,9 +345,9 @@ def test_who_takes_long_is_kept_apart(line: Line, monkeypatch: pytest.MonkeyPatc
     provider = registry.get(line.connection.provider)
     parse = type(provider).parse
 
-    def slow(self: Any, request: Request) -> list[Any]:
+    def slow(self: Any, request: Request, secrets: Secrets) -> list[Any]:
         clock.now += 0.1 if b"slow" in request.body else 0.0001
-        return parse(self, request)
+        return parse(self, request, secrets)
 
     monkeypatch.setattr(type(provider), "parse", slow)
     monkeypatch.setattr(calls, "time", SimpleNamespace(perf_counter=lambda: clock.now))

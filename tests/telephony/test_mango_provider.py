@@ -103,7 +103,7 @@ def call(**changes: Any) -> dict[str, Any]:
 
 
 def leg(**changes: Any) -> Leg:
-    (fact,) = MANGO.parse(event("events/call", call(**changes)))
+    (fact,) = MANGO.parse(event("events/call", call(**changes)), SECRETS)
     assert isinstance(fact, Leg)
     return fact
 
@@ -122,7 +122,7 @@ def summary(**changes: Any) -> Summary:
         "entry_result": 0,
         "disconnect_reason": 1110,
     }
-    (fact,) = MANGO.parse(event("events/summary", usual | changes))
+    (fact,) = MANGO.parse(event("events/summary", usual | changes), SECRETS)
     assert isinstance(fact, Summary)
     return fact
 
@@ -214,13 +214,13 @@ def test_broken_json_is_refused_to_mango_and_not_understood_by_us():
         request = event("events/call", text)
         assert MANGO.reply(request).status == 400
         with pytest.raises(NotUnderstood):
-            MANGO.parse(request)
+            MANGO.parse(request, SECRETS)
 
 
 def test_a_ping_is_a_success_whatever_is_in_it():
     for text in ("{}", "", "hello"):
         assert MANGO.reply(event("ping", text)).status == 200
-        assert MANGO.parse(event("ping", text)) == []
+        assert MANGO.parse(event("ping", text), SECRETS) == []
 
 
 def test_the_event_is_shown_without_keys():
@@ -234,7 +234,7 @@ def test_the_event_is_shown_without_keys():
 
 
 def test_a_routed_call_leg_by_leg():
-    facts = [fact for request in events(1) for fact in MANGO.parse(request)]
+    facts = [fact for request in events(1) for fact in MANGO.parse(request, SECRETS)]
     legs = [fact for fact in facts if isinstance(fact, Leg)]
     assert [(fact.leg[-4:], fact.seq, fact.state, fact.place) for fact in legs] == [
         ("MDAx", 1, LegState.RINGING, Place.MENU),
@@ -260,7 +260,7 @@ def test_a_routed_call_leg_by_leg():
 
 
 def test_a_callback_is_told_by_its_initiator_and_not_by_the_command():
-    first, *_ = [fact for request in events(6) for fact in MANGO.parse(request) if isinstance(fact, Leg)]
+    first, *_ = [fact for request in events(6) for fact in MANGO.parse(request, SECRETS) if isinstance(fact, Leg)]
     assert (first.callback, first.command, first.caller) == (True, "hub-cb-0006", Party(number="79000000002"))
     assert leg(callback_initiator="АРI").callback
     assert leg(callback_initiator="МissGroupCallCallback").callback
@@ -382,7 +382,9 @@ def test_text_is_fit_for_any_database():
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15])
 def test_summaries_of_the_samples(number: int):
     expected = sample(number)["expect"]
-    (told,) = [fact for request in events(number) for fact in MANGO.parse(request) if isinstance(fact, Summary)]
+    (told,) = [
+        fact for request in events(number) for fact in MANGO.parse(request, SECRETS) if isinstance(fact, Summary)
+    ]
     assert (told.direction, told.outcome, told.talk_seconds) == (
         expected["direction"],
         expected["outcome"],
@@ -429,17 +431,17 @@ def test_an_outgoing_call_that_nobody_took():
 )
 def test_recordings_on_their_way(fields: dict[str, Any], state: RecordingState):
     usual = {"recording_id": "R", "recording_state": "Completed", "seq": 1, "entry_id": "E", "timestamp": 1772434869}
-    (fact,) = MANGO.parse(event("events/recording", usual | {"extension": "0101", "call_id": "L"} | fields))
+    (fact,) = MANGO.parse(event("events/recording", usual | {"extension": "0101", "call_id": "L"} | fields), SECRETS)
     assert fact == RecordingFact(call="E", at=at(1772434869), recording="R", state=state, extension="0101")
 
 
 def test_notes():
-    notes = [fact for request in events(11) for fact in MANGO.parse(request) if isinstance(fact, Note)]
+    notes = [fact for request in events(11) for fact in MANGO.parse(request, SECRETS) if isinstance(fact, Note)]
     assert [note.text for note in notes] == ["DTMF 1 (ivr)", "DTMF 4512 (ivr.1)"]
     assert {(note.client_number, note.virtual_number) for note in notes} == {("79000000001", "74950000001")}
     stored = {"entry_id": "E", "recording_id": "R", "timestamp": 1772434869, "product_id": 1, "user_id": -1}
-    (ready,) = MANGO.parse(event("events/record/tagged", stored))
-    (topics,) = MANGO.parse(event("events/record/tagged", stored | {"topics": ["цена"]}))
+    (ready,) = MANGO.parse(event("events/record/tagged", stored), SECRETS)
+    (topics,) = MANGO.parse(event("events/record/tagged", stored | {"topics": ["цена"]}), SECRETS)
     assert isinstance(ready, Note)
     assert isinstance(topics, Note)
     assert ready.text == "Speech topics: ready"
@@ -448,19 +450,19 @@ def test_notes():
 
 @pytest.mark.parametrize("path", ["result/callback", "vpbx/result/callback", "/vpbx/result/calls_connect/"])
 def test_late_answers_to_commands(path: str):
-    (refused,) = MANGO.parse(event(path, {"command_id": "c", "result": "2240"}))
+    (refused,) = MANGO.parse(event(path, {"command_id": "c", "result": "2240"}), SECRETS)
     assert refused == CommandResult(command="c", ok=False, code="2240", words="2240 no money on the account")
-    assert MANGO.parse(event(path, {"result": 1000})) == []
+    assert MANGO.parse(event(path, {"result": 1000}), SECRETS) == []
 
 
 @pytest.mark.parametrize("path", ["result/stat", "result/stats", "ping", "events/sms", "events/new", "", "vpbx/"])
 def test_what_we_have_no_use_for_says_nothing(path: str):
-    assert MANGO.parse(event(path, {"key": "k"})) == []
+    assert MANGO.parse(event(path, {"key": "k"}), SECRETS) == []
 
 
 def test_both_prefixes():
     plain, prefixed = event("events/call", call()), event("vpbx/events/call", call())
-    assert MANGO.parse(plain) == MANGO.parse(prefixed) != []
+    assert MANGO.parse(plain, SECRETS) == MANGO.parse(prefixed, SECRETS) != []
 
 
 PATHS = [
@@ -491,7 +493,7 @@ NAMES = [
 
 def _parses_or_is_not_understood(request: Request) -> None:
     try:
-        facts: list[Parsed] = MANGO.parse(request)
+        facts: list[Parsed] = MANGO.parse(request, SECRETS)
     except NotUnderstood:
         return
     for fact in facts:
@@ -1188,7 +1190,7 @@ def test_all_is_well(web: responses.RequestsMock, http: Http):
     answer(web, "config/users/request", users["response"]["body"])
     answer(web, "incominglines", lines["response"]["body"])
     with translation.override("ru"):
-        checks = MANGO.check(http, SECRETS)
+        checks = MANGO.check(http, SECRETS, "")
     assert verdicts(checks) == [True, True, True, True]
     assert len(web.calls) == 2
     assert checks[2].cure == "У 1 сотрудника нет внутреннего номера: сопоставить его и звонить через него нельзя."
@@ -1211,26 +1213,26 @@ def test_what_to_do_about_what_is_wrong(
 ):
     answer(web, "config/users/request", body, status)
     with translation.override("en"):
-        checks = MANGO.check(http, SECRETS)
+        checks = MANGO.check(http, SECRETS, "")
     assert verdicts(checks) == expected
     assert cure in checks[-1].cure
     assert all(check.cure for check in checks if not check.ok)
 
 
 def test_a_server_that_is_not_there(web: responses.RequestsMock, http: Http):
-    checks = MANGO.check(http, SECRETS)
+    checks = MANGO.check(http, SECRETS, "")
     assert verdicts(checks) == [False]
 
 
 def test_an_address_in_our_own_network():
-    checks = MANGO.check(Http(patience=0), SECRETS | {"api_url": "http://127.0.0.1:1"})
+    checks = MANGO.check(Http(patience=0), SECRETS | {"api_url": "http://127.0.0.1:1"}, "")
     assert verdicts(checks) == [False]
 
 
 def test_nobody_has_an_extension(web: responses.RequestsMock, http: Http):
     answer(web, "config/users/request", {"users": [{"general": {"name": "A"}}]})
     answer(web, "incominglines", {"result": 5008})
-    assert verdicts(MANGO.check(http, SECRETS)) == [True, True, False, False]
+    assert verdicts(MANGO.check(http, SECRETS, "")) == [True, True, False, False]
 
 
 # --- The form and the guide -------------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from outbound.errors import CredentialsRefused, DeadlineExceeded, OutboundError,
 from outbound.http import MAX_ANSWER, Answer, Http
 from outbound.limits import take_within
 from telephony.providers.base import Secrets
+from telephony.providers.values import Integer, Model, faults, load
 
 from . import codes, signature
 from .limits import LOCK_SECONDS, Kind, Limits
-from .wire import Integer, Model, faults, load
 
 DEFAULT_URL = "https://app.mango-office.ru"
 _PAUSE_SECONDS = 2.0

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from outbound.errors import Rejected
 from telephony.providers.base import PbxNumber, PbxUser, Visitor
+from telephony.providers.values import EmptyObject, Integer, Model, Text
 
 from . import codes
 from .api import Api
 from .limits import Kind
-from .wire import EmptyObject, Integer, Model, Text
 
 _UTM = ("source", "medium", "campaign", "content", "term")
 

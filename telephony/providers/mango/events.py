@@ -25,9 +25,7 @@ from telephony.providers.base import (
     RecordingState,
     Summary,
 )
-
-from . import codes
-from .wire import (
+from telephony.providers.values import (
     EmptyObject,
     Id,
     Integer,
@@ -41,6 +39,8 @@ from .wire import (
     faults,
     load,
 )
+
+from . import codes
 
 _STATES = {
     "appeared": LegState.RINGING,

@@ -16,12 +16,12 @@ from pydantic import ValidationError, model_validator
 
 from outbound.errors import OutboundError, VendorFault
 from telephony.providers.base import Direction, HistoryLeg, Outcome, Party
+from telephony.providers.values import Id, MaybeInteger, MaybeMoment, Model, Text
 
 from . import codes, history_extended
 from .api import Api
 from .events import direction_by_sides, party
 from .reports import POLL_SECONDS, Wait, is_missing, prepare
-from .wire import Id, MaybeInteger, MaybeMoment, Model, Text
 
 log = logging.getLogger(__name__)
 

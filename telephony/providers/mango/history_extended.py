@@ -16,11 +16,11 @@ from pydantic import BeforeValidator, Field
 from outbound.errors import Temporary
 from outbound.http import Answer
 from telephony.providers.base import Direction, HistoryLeg, Outcome, Party
+from telephony.providers.values import EmptyList, Id, MaybeInteger, Model, Text, moment
 
 from . import codes
 from .api import Api
 from .reports import Wait, prepare
-from .wire import EmptyList, Id, MaybeInteger, Model, Text, moment
 
 _PAGE = 5000
 _MOSCOW_AHEAD = timedelta(hours=3)

@@ -27,13 +27,13 @@ from telephony.providers.base import (
     Secrets,
     Visitor,
 )
+from telephony.providers.values import clean, load
 
 from . import checks, commands, directory, events, history, recordings
 from .api import Api
 from .forms import MangoForm
 from .reports import Wait
 from .signature import Envelope, open_envelope
-from .wire import clean, load
 
 
 class Mango(Provider):
@@ -93,7 +93,7 @@ class Mango(Provider):
             return Reply(400, b'{"error":"bad_json"}')
         return Reply(200, b'{"success":true}')
 
-    def parse(self, request: Request) -> list[Parsed]:
+    def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
             envelope = open_envelope(request.body)
         except ValueError as error:
@@ -114,7 +114,7 @@ class Mango(Provider):
 
     # --- What we ask of Mango
 
-    def check(self, http: Http, secrets: Secrets) -> list[Check]:
+    def check(self, http: Http, secrets: Secrets, webhook_url: str) -> list[Check]:
         return checks.run(Api(http, secrets))
 
     def dial(self, http: Http, secrets: Secrets, *, command: str, extension: str, phone: str, line: str) -> None:

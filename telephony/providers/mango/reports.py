@@ -10,10 +10,10 @@ from typing import Any
 
 from outbound.errors import OutboundError, Temporary, VendorFault
 from outbound.http import Answer
+from telephony.providers.values import Id, Model
 
 from .api import Api
 from .limits import Kind
-from .wire import Id, Model
 
 Wait = Callable[[float], None]
 """Lets so many seconds pass."""

@@ -1,22 +1,33 @@
-"""Values as Mango writes them: the same field is a number in one place and a string in another."""
+"""Values as vendors write them: the same field is a number in one place and a string in another.
+
+Types for pydantic models of what comes over the wire, and the reading of JSON, forms and local times.
+"""
 
 from __future__ import annotations
 
 import json as jsonlib
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from telephony.providers.base import NO_TIME
+from .base import NO_TIME
 
 # After the year 2200 it is no epoch in seconds.
 _LATEST = 7_258_118_400
+_MOST_FIELDS = 200
+_OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?(\d{2}))?")
 
 
 def clean(text: str) -> str:
     """Without what no database takes: NUL and lone surrogates."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+# --- Texts and numbers ------------------------------------------------------------------------------------------------
 
 
 def _text(value: Any) -> str:
@@ -41,11 +52,23 @@ def _integer(value: Any) -> int:
 
 
 def _maybe_integer(value: Any) -> int | None:
-    """A code in digits; what is written in words (an old example has such reasons) says nothing to us."""
+    """A number in digits; what is written in words says nothing to us."""
     try:
         return _integer(value)
     except ValueError:
         return None
+
+
+def _object(value: Any) -> Any:
+    """An empty object, where the vendor writes it as null, an empty list or an empty string."""
+    return value or {}
+
+
+def _list(value: Any) -> Any:
+    return value or []
+
+
+# --- Times ------------------------------------------------------------------------------------------------------------
 
 
 def moment(value: Any) -> datetime:
@@ -72,22 +95,44 @@ def _maybe_moment(value: Any) -> datetime | None:
     return None if value in (None, "") or _integer(value) <= 0 else moment(value)
 
 
-def _object(value: Any) -> Any:
-    """An empty object, where the vendor writes it as null, an empty list or an empty string."""
-    return value or {}
+def zones() -> list[tuple[str, str]]:
+    """Choices of a form: the places after which time zones are called."""
+    return [(name, name.replace("_", " ")) for name in sorted(available_timezones()) if "/" in name or name == "UTC"]
 
 
-def _list(value: Any) -> Any:
-    return value or []
+def zone(name: str) -> tzinfo:
+    """A time zone by its place (`Europe/Moscow`) or its distance from UTC (`UTC+3`, `+05:30`).
 
+    Raises `ValueError`. UTC where nothing is said.
+    """
+    if match := _OFFSET.fullmatch(name.strip()):
+        sign, hours, minutes = match.groups()
+        ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        return timezone(ahead if sign == "+" else -ahead)
+    try:
+        return ZoneInfo(name or "UTC")
+    except (KeyError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone") from error
+
+
+def local(text: str, where: tzinfo) -> datetime:
+    """A time without a zone (`2026-03-02 10:15:00`) that is meant in `where`; `NO_TIME` for what is none."""
+    try:
+        told = datetime.fromisoformat(text.strip())
+        return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=where).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return NO_TIME
+
+
+# --- Types ------------------------------------------------------------------------------------------------------------
 
 Text = Annotated[str, BeforeValidator(_text)]
-Id = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=255)]
+Id = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=200)]
 Integer = Annotated[int, BeforeValidator(_integer)]
 MaybeInteger = Annotated[int | None, BeforeValidator(_maybe_integer)]
 Sequence = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**31)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
-"""Seconds of the epoch. The document says "UTC+3", its examples are plain epoch: the house watches the clock."""
+"""Seconds of the epoch."""
 MaybeMoment = Annotated[datetime | None, BeforeValidator(_maybe_moment)]
 """A moment; 0 where it never came."""
 Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
@@ -103,6 +148,9 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
+# --- Bodies -----------------------------------------------------------------------------------------------------------
+
+
 def load(text: str) -> dict[str, Any]:
     """A JSON object; raises `ValueError` for anything else."""
     try:
@@ -112,6 +160,13 @@ def load(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+def form(text: bytes | str) -> dict[str, str]:
+    """The fields of a form or a query string, the last where one comes twice; raises `ValueError`."""
+    told = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    return {clean(name): clean(value) for name, value in pairs}
 
 
 def faults(error: ValidationError) -> str:

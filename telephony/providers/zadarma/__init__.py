@@ -1,0 +1,1 @@
+"""Zadarma: PBX API v1."""
