@@ -37,6 +37,8 @@ LATELY = timedelta(days=7)
 HASTE = timedelta(seconds=90)
 """For so long somebody may sit and wait for what the CRM asked for: pauses stay as short as after `HASTY` tries."""
 HASTY = 2
+LONGEST = 300.0
+"""Seconds: these are few, and what became of a click should not be known an hour late."""
 
 
 def waiting() -> list[int]:
@@ -97,7 +99,8 @@ def _later(row: CrmEvent, error: OutboundError) -> float | None:
         _note(row, state=State.GIVEN_UP, error=error.words)
         return None
     hasty = now - row.received_at < HASTE
-    wait = sync.pause(min(row.attempts, HASTY) if hasty else row.attempts, error.retry_after)
+    pause = sync.pause(min(row.attempts, HASTY) if hasty else row.attempts)
+    wait = max(error.retry_after or 0.0, min(pause, LONGEST))
     _note(row, not_before=now + timedelta(seconds=wait), error=error.words)
     return wait
 

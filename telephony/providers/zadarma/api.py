@@ -74,11 +74,11 @@ def _read(answer: Answer, model: type[M]) -> M:
 def _error(answer: Answer) -> OutboundError | None:
     """What an answer that is no success means. There are no codes; of the words only those of the limit are known."""
     try:
-        said = _Said.model_validate(answer.json())
-    except (VendorFault, ValidationError):
-        said = _Said()
+        said = _read(answer, _Said)
+    except VendorFault:
         if answer.status == 200:
             raise
+        said = _Said()
     words, code = f"Zadarma: {said.message or f'HTTP {answer.status}'}", f"http_{answer.status}"
     if answer.status == 429 or (said.status == "error" and "rate limit" in said.message.lower()):
         return RateLimited(words, code="rate_limit", retry_after=_MINUTE)

@@ -19,7 +19,7 @@ def fields(request: Request) -> dict[str, str]:
     if not message.is_multipart():
         raise ValueError("not a multipart form")
     return {
-        values.clean(str(name)): values.clean(part.get_content() if part.get_content_maintype() == "text" else "")
+        values.clean(str(name)): values.clean(bytes(part.get_payload(decode=True) or b"").decode("utf-8", "replace"))
         for part in message.iter_parts()
         if (name := part.get_param("name", header="content-disposition"))
     }

@@ -1,0 +1,352 @@
+"""The contract of all PBX providers: each against its own emulated PBX, through the real door and the real fold."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from integrations.replay.player import pbx_request, pbx_secrets
+from outbound.errors import CredentialsRefused, OutboundError
+from outbound.http import Http
+from telephony import commands, history, webhooks
+from telephony.fold import fold
+from telephony.models import Call as Row
+from telephony.models import Command, Connection, HistoryRun, InboxEvent, Recording
+from telephony.providers import registry
+from telephony.providers.base import CallHistory, Capability, HistoryLeg, NotUnderstood, Provider, Refused, Request
+from tests.emulators.pbx import SCENARIOS, Call, Pbx, Scenario, Told, Wire
+from tests.factories import ConnectionFactory
+
+PROVIDERS = {
+    slug: provider for slug, provider in registry.all_providers().items() if find_spec(f"tests.emulators.{slug}")
+}
+EMULATED = [slug for slug in PROVIDERS if hasattr(import_module(f"tests.emulators.{slug}"), "Emulator")]
+LINE = "+74950000001"
+
+
+class World:
+    """A connection of the product and the PBX behind it."""
+
+    def __init__(self, slug: str):
+        self.provider = PROVIDERS[slug]
+        self.pbx: Pbx = import_module(f"tests.emulators.{slug}").Emulator(self.deliver)
+        self.connection: Connection
+
+    @contextmanager
+    def open(self) -> Iterator[World]:
+        with self.pbx.serving():
+            form = self.provider.form.base_fields.items()
+            initial = {name: field.initial for name, field in form if field.initial is not None}
+            self.connection = ConnectionFactory.create(
+                provider=self.provider.slug,
+                brand=self.provider.brands[0].slug,
+                credentials={**initial, **self.pbx.secrets},
+            )
+            self.http = Http(allow_private=True, patience=0.5)
+            yield self
+        assert self.pbx.violations == []
+
+    @property
+    def secrets(self) -> dict[str, Any]:
+        return self.connection.credentials
+
+    def deliver(self, wire: Wire) -> Told:
+        request = Request(wire.method, wire.path, wire.body, wire.query, wire.headers, "127.0.0.1")
+        reply = webhooks.receive(self.provider, self.connection.address.token, request)
+        return Told(reply.status, reply.body)
+
+    def tells(self, call: Call) -> Row:
+        """Our row of a call; fails where there is not exactly one, or where it says anything else."""
+        assert InboxEvent.objects.filter(state=InboxEvent.State.FAILED).count() == 0
+        row = Row.objects.get(connection=self.connection, key=call.id)
+        told = {name: getattr(row, name) for name in call.truth}
+        assert told == call.truth, call.scenario.name
+        assert row.state == "finished"
+        return row
+
+
+@pytest.fixture(params=EMULATED)
+def world(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[World]:
+    with World(request.param).open() as opened:
+        yield opened
+
+
+def able(world: World, capability: Capability) -> None:
+    if capability not in world.provider.capabilities:
+        pytest.skip(f"{world.provider.title} cannot: {capability}")
+
+
+# --- Events -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_call_of_each_kind_is_told_as_it_was(world: World, scenario: Scenario) -> None:
+    if scenario.name in world.pbx.lacks:
+        pytest.skip(f"{world.provider.title} does not tell: {scenario.name}")
+    call = world.pbx.play(scenario)
+    row = world.tells(call)
+    if scenario.direction == "in":
+        assert row.virtual_number == LINE
+        rang = {person.extension for person in row.participants.all()}
+        assert rang == set(scenario.rings)
+    keys = set(row.recordings.filter(state=Recording.State.READY).values_list("key", flat=True))
+    assert keys == set(call.recordings)
+    assert all(200 <= told.status < 300 for told in world.pbx.answers)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_events_and_their_number_change_nothing(world: World, seed: int) -> None:
+    """Notifications overtake each other and come twice. Who talked first may then be told only by their own times."""
+    rng = random.Random(seed)
+    told = []
+    for scenario in SCENARIOS:
+        if scenario.name in world.pbx.lacks or scenario.name == "transferred":
+            continue
+        call = world.pbx.new_call(scenario)
+        wires = list(world.pbx.events(call))
+        wires += rng.sample(wires, len(wires) // 2)
+        rng.shuffle(wires)
+        for wire in wires:
+            world.deliver(wire)
+        told.append(call)
+    for call in told:
+        world.tells(call)
+
+
+def test_calls_at_one_time_stay_apart(world: World) -> None:
+    calls = [world.pbx.new_call(scenario) for scenario in SCENARIOS[:4] if scenario.name not in world.pbx.lacks]
+    streams = [list(world.pbx.events(call)) for call in calls]
+    for place in range(max(map(len, streams))):
+        for stream in streams:
+            if place < len(stream):
+                world.deliver(stream[place])
+    for call in calls:
+        world.tells(call)
+
+
+def test_who_cannot_prove_himself_tells_nothing(world: World) -> None:
+    call = world.pbx.new_call(SCENARIOS[0])
+    wires = list(world.pbx.events(call))
+    world.connection.credentials = {
+        name: "another" if name in world.provider.secret_fields else value for name, value in world.secrets.items()
+    }
+    world.connection.save()
+    assert {world.deliver(wire).status for wire in wires} <= {401, 403, 404}
+    assert not InboxEvent.objects.exists()
+
+
+# --- What we ask ------------------------------------------------------------------------------------------------------
+
+
+def test_users(world: World) -> None:
+    able(world, Capability.USERS)
+    users = world.provider.users(world.http, world.secrets)
+    assert {user.extension: user.name for user in users} == dict(world.pbx.people)
+
+
+def test_numbers(world: World) -> None:
+    able(world, Capability.NUMBERS)
+    assert {row.number.lstrip("+") for row in world.provider.numbers(world.http, world.secrets)} == set(world.pbx.lines)
+
+
+def test_a_dial_rings_and_its_call_is_known_as_ours(world: World) -> None:
+    able(world, Capability.DIAL)
+    command = commands.dial(world.connection, extension="101", phone="+79001234567")
+    assert world.pbx.dialled == [("101", "+79001234567")]
+    call = world.pbx.redial("101", "+79001234567")
+    assert world.tells(call).dialled_by == command
+
+
+def test_only_one_of_two_equal_calls_is_the_one_we_dialled(world: World) -> None:
+    able(world, Capability.DIAL)
+    if world.provider.names_dials:
+        pytest.skip("its events name the command")
+    command = commands.dial(world.connection, extension="101", phone="+79001234567")
+    ours = world.pbx.redial("101", "+79001234567")
+    by_hand = world.pbx.redial("101", "+79001234567")
+    assert [world.tells(call).dialled_by for call in (ours, by_hand)] == [command, None]
+    assert Command.objects.count() == 1
+
+
+def test_a_recording_is_fetched_as_it_is(world: World) -> None:
+    able(world, Capability.RECORDINGS)
+    call = world.pbx.play(next(each for each in SCENARIOS if each.recorded))
+    for row in Recording.objects.filter(call__key=call.id, state=Recording.State.READY):
+        audio = world.provider.recording(world.http, world.secrets, row.key, row.vendor_url)
+        assert audio is not None
+        with audio.content as file:
+            file.seek(0)
+            assert file.read() == call.recordings[row.key]
+    assert Recording.objects.filter(state=Recording.State.READY).count() == len(call.recordings) > 0
+
+
+def test_history_tells_the_same_calls_as_the_events(world: World) -> None:
+    able(world, Capability.HISTORY)
+    now = datetime.now(UTC).replace(microsecond=0)
+    played = [
+        world.pbx.new_call(scenario, began=now - timedelta(minutes=5 * place + 10))
+        for place, scenario in enumerate(SCENARIOS)
+        if scenario.name not in world.pbx.lacks
+    ]
+    found: dict[str, list[HistoryLeg]] = {}
+    for leg in world.provider.history(world.http, world.secrets, now - timedelta(hours=6), now):
+        found.setdefault(leg.call, []).append(leg)
+    assert set(found) == {call.id for call in played}
+    for call in played:
+        legs = tuple(found[call.id])
+        told = fold([CallHistory(call=call.id, at=now, legs=legs)])
+        truth = call.truth
+        assert (told.direction, told.outcome, told.talk_seconds, told.extension) == (
+            truth["direction"],
+            truth["outcome"],
+            truth["talk_seconds"],
+            truth["extension"],
+        ), call.scenario.name
+        assert told.client_number.lstrip("+") == truth["client_phone"].lstrip("+")
+        assert {key for leg in legs for key in leg.recordings} == set(call.recordings)
+
+
+def test_calls_that_went_by_are_filled_in_from_the_history(world: World) -> None:
+    able(world, Capability.HISTORY)
+    now = datetime.now(UTC).replace(microsecond=0)
+    heard = world.pbx.play(SCENARIOS[0], began=now - timedelta(minutes=40))
+    unheard = world.pbx.new_call(SCENARIOS[2], began=now - timedelta(minutes=30))
+    run = history.start(world.connection, HistoryRun.Kind.SCHEDULED, now - timedelta(hours=1), now)
+    while run.pk in history.due():
+        history.work(run.pk)
+    run.refresh_from_db()
+    assert run.state == HistoryRun.State.DONE, run.error
+    assert [world.tells(call).source for call in (heard, unheard)] == ["live", "history"]
+
+
+# --- Checks and errors ------------------------------------------------------------------------------------------------
+
+
+def test_the_check_is_all_well_and_changes_nothing(world: World) -> None:
+    if hasattr(world.pbx, "notifications"):
+        world.pbx.notifications = world.connection.address.url
+    checks = world.provider.check(world.http, world.secrets, world.connection.address.url)
+    assert [check for check in checks if not check.ok] == []
+    assert len({check.name for check in checks}) == len(checks) >= 2
+    assert (world.pbx.dialled, world.pbx.calls) == ([], [])
+
+
+def test_a_wrong_key_is_named_with_its_cure(world: World) -> None:
+    wrong = {name: "wrong" if name in world.provider.secret_fields else v for name, v in world.secrets.items()}
+    checks = world.provider.check(world.http, wrong, world.connection.address.url)
+    assert checks[-1].cure
+    assert not checks[-1].ok
+    world.pbx.violations.clear()
+
+
+def test_a_wrong_key_is_refused_as_that(world: World) -> None:
+    able(world, Capability.USERS)
+    wrong = {name: "wrong" if name in world.provider.secret_fields else v for name, v in world.secrets.items()}
+    with pytest.raises(CredentialsRefused):
+        world.provider.users(world.http, wrong)
+    world.pbx.violations.clear()
+
+
+def test_a_server_that_is_not_there_is_a_failed_check(world: World) -> None:
+    gone = {
+        name: "http://127.0.0.1:1" if isinstance(value, str) and value.startswith("http") else value
+        for name, value in world.secrets.items()
+    }
+    if gone == world.secrets:
+        pytest.skip("its address is no setting")
+    checks = world.provider.check(world.http, gone, world.connection.address.url)
+    assert not checks[0].ok
+    assert checks[0].cure
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>down</html>", b"[]", b'{"a":', b'"text"', b"null"])
+def test_an_answer_that_is_none_is_an_error_and_no_crash(
+    world: World, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.pbx, "answer", lambda _asked: (200, answer, "application/json"))
+    now = datetime.now(UTC)
+    asked = {
+        Capability.USERS: lambda: world.provider.users(world.http, world.secrets),
+        Capability.NUMBERS: lambda: world.provider.numbers(world.http, world.secrets),
+        Capability.HISTORY: lambda: list(
+            world.provider.history(world.http, world.secrets, now - timedelta(hours=1), now)
+        ),
+    }
+    for capability, ask in asked.items():
+        if capability in world.provider.capabilities:
+            with pytest.raises(OutboundError):
+                ask()
+
+
+# --- Anything at all --------------------------------------------------------------------------------------------------
+
+_TEXT = st.text(max_size=40)
+_VALUES = st.one_of(
+    _TEXT, st.integers().map(str), st.sampled_from(["", "0", "101", "+79000000001", "answered", "null"])
+)
+
+
+@pytest.mark.parametrize("slug", PROVIDERS)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_request_breaks_a_provider(slug: str, data: st.DataObject) -> None:
+    """Recorded requests with something changed in them, and noise: each is refused, understood or not understood."""
+    provider = PROVIDERS[slug]
+    request, secrets = data.draw(st.sampled_from(_recorded(provider)))
+    changed = data.draw(_changed(request))
+    for act in (
+        lambda: provider.handshake(changed),
+        lambda: provider.authenticate(changed, secrets),
+        lambda: provider.reply(changed),
+        lambda: provider.question(changed),
+        lambda: provider.parse(changed, secrets),
+        lambda: provider.shown(changed),
+    ):
+        try:
+            act()
+        except (Refused, NotUnderstood):
+            pass
+
+
+def _recorded(provider: Provider) -> list[tuple[Request, dict[str, Any]]]:
+
+    samples = [json.loads(path.read_text()) for path in sorted((Path(provider.folder) / "samples").glob("*.json"))]
+    return [
+        (pbx_request(exchange), pbx_secrets(provider, sample))
+        for sample in samples
+        for exchange in sample["exchanges"]
+        if exchange["direction"] == "vendor->hub"
+    ]
+
+
+@st.composite
+def _changed(draw: st.DrawFn, request: Request) -> Request:
+    body = draw(
+        st.one_of(
+            st.just(request.body),
+            st.binary(max_size=200),
+            st.integers(0, max(0, len(request.body))).map(lambda cut: request.body[:cut]),
+            st.tuples(st.integers(0, max(0, len(request.body))), st.binary(max_size=8)).map(
+                lambda at: request.body[: at[0]] + at[1] + request.body[at[0] :]
+            ),
+        )
+    )
+    query = draw(st.one_of(st.just(request.query), _TEXT))
+    method = draw(st.sampled_from([request.method, *sorted({"GET", "POST"})]))
+    path = draw(st.one_of(st.just(request.path), _TEXT))
+    headers = draw(st.one_of(st.just(dict(request.headers)), st.dictionaries(st.sampled_from(_HEADERS), _VALUES)))
+    return Request(method, path, body, query, headers, "127.0.0.1")
+
+
+_HEADERS = ["content-type", "authorization", "signature", "user-agent"]
