@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q, QuerySet
+from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
@@ -18,7 +19,8 @@ from crm_adapters.base import DialRequested, Disconnected, Event, Request, Secre
 from outbound.errors import PASSING, OutboundError
 from telephony import words
 from telephony.hot import hot_write
-from telephony.models import VirtualNumber
+from telephony.models import Command, VirtualNumber
+from telephony.signals import dials_refused
 
 from . import credentials, dials, sync
 from .dials import Outcome
@@ -127,6 +129,13 @@ def _do(row: CrmEvent, event: Event) -> Outcome:
                 _disconnect(credential)
         return Outcome("disconnected")
     return Outcome()
+
+
+@receiver(dials_refused, sender=Command)
+def take_up_again(commands: list[int], **_: Any) -> None:
+    """The PBX took a dial and refuses it afterwards: what the CRM has opened for it is closed after all."""
+    clicks = CrmEvent.objects.filter(command__in=commands, state=State.HANDLED)
+    clicks.update(state=State.NEW, outcome="", not_before=timezone.now())
 
 
 def troubles(credential: Credential) -> QuerySet[CrmEvent]:

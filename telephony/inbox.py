@@ -23,7 +23,7 @@ from .events import AnswerGiven
 from .hot import Constant, hot_write, lock_drain
 from .models import Call, Command, Decision, InboxEvent
 from .providers.base import NO_TIME, CommandResult, Fact, Request
-from .signals import calls_changed
+from .signals import calls_changed, dials_refused
 
 log = structlog.get_logger(__name__)
 
@@ -270,4 +270,7 @@ def _note_results(results: list[tuple[int, CommandResult]]) -> None:
     for connection_id, result in results:
         state = Command.State.ACCEPTED if result.ok else Command.State.REFUSED
         error = "" if result.ok else f"{result.code} {result.words}".strip()
-        Command.objects.filter(connection_id=connection_id, wire_id=result.command).update(state=state, error=error)
+        told = Command.objects.filter(connection_id=connection_id, wire_id=result.command)
+        told.update(state=state, error=error)
+        if not result.ok and (dials := list(told.filter(kind="dial", dialled_calls=None).values_list("pk", flat=True))):
+            dials_refused.send(sender=Command, commands=dials)

@@ -21,7 +21,7 @@ from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
-from . import account_forms, commands, recordings, views, words
+from . import account_forms, commands, recordings, routing, views, words
 from .exchanges import http_for
 from .models import Call, Connection, InboxEvent, Recording
 from .providers import registry
@@ -96,6 +96,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
         "capabilities": set(row.protocol.capabilities),
+        "answered": routing.answered_lately(saved) if saved else None,
         "last_event": saved.events.order_by("-received_at").first() if saved else None,
         "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],
         **(extra or {}),

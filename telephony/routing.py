@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
+from django.db.models import Count, Q
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
@@ -23,7 +25,7 @@ from .directory import Known
 from .events import AnswerGiven, answer_event
 from .hot import hot_write
 from .inbox import ROUTING
-from .models import Call, Decision, InboxEvent
+from .models import Call, Connection, Decision, InboxEvent
 from .providers.base import Advice, Capability, Direction, Question
 from .signals import routing_question
 from .threads import looked_after
@@ -31,7 +33,8 @@ from .threads import looked_after
 log = structlog.get_logger(__name__)
 
 DEFAULT_GREETING = 2.5
-LATE = "answered_late"
+LATE, TOO_LATE = "answered_late", "too_late"
+"""A PBX that asks has gone on without our answer; a greeting was over before our command could leave."""
 RESERVE = 0.3
 """Seconds kept back for the command itself."""
 
@@ -73,6 +76,13 @@ class Answered:
 
     advice: Advice
     event: InboxEvent | None = None
+
+
+def answered_lately(connection: Connection) -> dict[str, int]:
+    """How often in the last day it was decided who shall take a call of this PBX, and how often that was too late."""
+    calls = Call.objects.filter(company=connection.company_id, started_at__gte=timezone.now() - timedelta(days=1))
+    lately = Decision.objects.filter(kind=ROUTING, call__in=calls.filter(connection=connection))
+    return lately.aggregate(asked=Count("id"), late=Count("id", filter=Q(code__in=[LATE, TOO_LATE])))
 
 
 # --- A PBX asks -------------------------------------------------------------------------------------------------------
@@ -183,7 +193,7 @@ def _route(call: Call, opinion: Opinion, end: float) -> str:
     """Send the command; returns why it could not be sent, or an empty text."""
     left = end - time.monotonic()
     if left <= 0:
-        return "too_late"
+        return TOO_LATE
     try:
         commands.route(call, opinion.extension, left)
     except RateLimited:

@@ -6,6 +6,10 @@ calls_changed = Signal()
 """`calls`: list of changed `Call`s with `people` (participants), `audio` (recordings) and
 `changes` (names of fields that just changed) attached. Sent in the transaction that changes them."""
 
+dials_refused = Signal()
+"""`commands`: ids of dials that the PBX had taken, and of which it says now that it did not carry them out; no call has
+come of them. Sent in the transaction that notes it."""
+
 routing_question = Signal()
 """`caller` (`routing.Caller`), `deadline` (seconds left): whose client is this? Receivers return a `routing.Opinion` or
 None."""

@@ -20,8 +20,9 @@ from integrations.facts import facts_of
 from integrations.models import Credential, CrmEvent, SeenEvent
 from outbound.errors import OutboundError, RateLimited, Rejected, Temporary
 from outbound.http import Http
-from telephony import commands
+from telephony import commands, inbox
 from telephony.models import Command, Connection
+from telephony.providers.base import CommandResult
 from tests.factories import (
     CallFactory,
     CommandFactory,
@@ -175,6 +176,23 @@ def test_what_cannot_be_dialled_is_refused_in_the_crm(
     assert (row.state, row.outcome) == (State.HANDLED, outcome)
     assert [card for card, _ in crm.refused] == [CARD]
     assert row in crm_events.troubles(row.credential)
+
+
+@pytest.mark.parametrize("came", [False, True])
+def test_a_dial_that_the_pbx_refuses_afterwards_is_refused_in_the_crm_unless_a_call_came_of_it(
+    click: Callable[..., CrmEvent], connection: Connection, crm: Bell, came: bool
+):
+    row = handled(click())
+    command = Command.objects.get()
+    if came:
+        CallFactory.create(connection=connection, company=connection.company, dialled_by=command)
+    inbox._note_results([(connection.pk, CommandResult(command=command.wire_id, ok=False, code="1130", words="busy"))])
+    row.refresh_from_db()
+    for event_id in crm_events.waiting():
+        crm_events.handle(event_id)
+    row.refresh_from_db()
+    assert (row.state, row.outcome) == (State.HANDLED, "dialled" if came else "pbx_refused")
+    assert [card for card, _ in crm.refused] == ([] if came else [CARD])
 
 
 def kill(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, *, after: bool = False) -> None:

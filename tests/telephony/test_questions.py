@@ -140,3 +140,24 @@ def test_a_question_that_comes_twice_is_answered_twice_and_noted_once(desk: Desk
     wait_until(lambda: notes.count() == 2, "the answers are not noted")
     assert noted().code == "manager_found"
     assert Call.objects.get().version == 1
+
+
+def test_how_often_it_was_too_late_is_counted_for_each_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.opinion = lambda *_: Opinion("manager_found", "103")
+    desk.rings()
+    noted()
+    monkeypatch.setattr(Zadarma, "answer_seconds", 0.2)
+    answered = threading.Event()
+
+    def slow(_caller: Caller, _deadline: float) -> Opinion:
+        assert answered.wait(30)
+        return Opinion("manager_found", "103")
+
+    desk.opinion = slow
+    desk.rings()
+    answered.set()
+    notes = InboxEvent.objects.filter(path__startswith="_callbridge")
+    wait_until(lambda: notes.count() == 2, "the second answer is not noted")
+    inbox.drain()
+    assert routing.answered_lately(desk.connection) == {"asked": 2, "late": 1}
+    assert routing.answered_lately(ConnectionFactory.create()) == {"asked": 0, "late": 0}
