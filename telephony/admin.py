@@ -15,7 +15,18 @@ from employees.admin import FactAdmin, FactInline, SupportAdmin
 from employees.sites import support
 
 from . import inbox, passport
-from .models import Call, Command, Connection, Exchange, HistoryRun, InboxEvent, Participant, Recording, VirtualNumber
+from .models import (
+    Call,
+    Command,
+    Connection,
+    Exchange,
+    HistoryRun,
+    InboxEvent,
+    Participant,
+    PbxWish,
+    Recording,
+    VirtualNumber,
+)
 
 
 @admin.register(Connection, site=support)
@@ -36,6 +47,20 @@ class VirtualNumberAdmin(FactAdmin):
     list_filter = ["company"]
     list_select_related = ["company", "connection"]
     search_fields = ["number", "line_name"]
+
+
+@admin.register(PbxWish, site=support)
+class PbxWishAdmin(SupportAdmin):
+    """PBXs that customers looked for and did not find."""
+
+    icon = "add_call"
+    list_display = ["asked_at", "name", "site", "company", "asked_by", "done"]
+    list_filter = ["done", "company"]
+    list_select_related = ["company", "asked_by"]
+    search_fields = ["name", "site", "words"]
+    ordering = ["done", "-id"]
+    fields = ["asked_at", "company", "asked_by", "name", "site", "words", "done"]
+    readonly_fields = ["asked_at", "company", "asked_by", "name", "site", "words"]
 
 
 class ParticipantInline(FactInline):

@@ -133,6 +133,25 @@ class VirtualNumber(models.Model):
         super().save(*args, **kwargs)
 
 
+class PbxWish(models.Model):
+    """A customer looked for his PBX among the brands and did not find it."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", verbose_name=_("company"))
+    asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("asked by"))
+    asked_at = models.DateTimeField(_("asked"), auto_now_add=True)
+    name = models.CharField(_("name of the PBX"), max_length=200)
+    site = models.CharField(_("its site, or the address of its cabinet"), max_length=300, blank=True)
+    words = models.TextField(_("what we should know"), max_length=4000, blank=True)
+    done = models.BooleanField(_("done"), default=False, db_default=False)
+
+    class Meta:
+        verbose_name = _("wish for a PBX")
+        verbose_name_plural = _("wishes for PBXs")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class InboxEvent(models.Model):
     """A request of a PBX as it came. `folded` events belong to their call; `failed` ones wait for a mend."""
 

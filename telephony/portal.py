@@ -24,7 +24,6 @@ from outbound.errors import OutboundError
 from . import account_forms, commands, recordings, routing, views, words
 from .exchanges import http_for
 from .models import Call, Connection, InboxEvent, Recording
-from .providers import registry
 from .providers.base import Capability, PbxUser
 
 SETTINGS = gettext_lazy("Settings")
@@ -39,20 +38,6 @@ ASK_SECONDS = 10.0
 def connections(request: HttpRequest) -> HttpResponse:
     rows = mine(request, Connection).prefetch_related("virtual_numbers")
     return portal.render(request, "portal/connections.html", {"title": _("PBX connections"), "rows": rows})
-
-
-@portal.page("connections/new/", name="connection_catalogue", right=Right.MANAGE)
-def catalogue(request: HttpRequest) -> HttpResponse:
-    """All brands; `q` looks in titles and other spellings."""
-    asked = request.GET.get("q", "").strip()
-    rows = [
-        brand
-        for _provider, brand in registry.brands()
-        if any(asked.casefold() in name.casefold() for name in (brand.title, brand.slug, *brand.aliases))
-    ]
-    return portal.render(
-        request, "portal/connection_catalogue.html", {"title": _("Which PBX do you have?"), "rows": rows, "q": asked}
-    )
 
 
 @portal.page("connections/new/<slug:brand>/", name="connection_new", right=Right.MANAGE)
@@ -339,4 +324,4 @@ portal.in_menu(
     ),
 )
 
-from . import history_pages  # noqa: E402, F401  (it registers its pages)
+from . import catalogue_pages, history_pages  # noqa: E402, F401  (they register their pages)
