@@ -8,6 +8,7 @@ with `api`), refuses what the vendor refuses, and notes in `violations` what bre
 from __future__ import annotations
 
 import json
+import pkgutil
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -232,6 +235,13 @@ class Pbx(ABC):
             if refusal.violation:
                 self.violations.append(refusal.violation)
             return _encoded(refusal.status, refusal.body)
+
+
+def emulated() -> dict[str, type[Pbx]]:
+    """The emulators beside this module, by the slug of their provider."""
+    names = [info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    modules = {name: import_module(f"tests.emulators.{name}") for name in names if not name.startswith("test_")}
+    return {name: module.Emulator for name, module in modules.items() if hasattr(module, "Emulator")}
 
 
 def _encoded(status: int, body: Any) -> tuple[int, bytes, str]:

@@ -39,7 +39,7 @@ class Emulator(Pbx):
 
     @property
     def secrets(self) -> dict[str, str]:
-        return {"user_key": KEY, "secret": SECRET, "timezone": "UTC+3", "api_url": self.url}
+        return {"user_key": KEY, "secret": SECRET, "timezone": "Europe/Moscow", "api_url": self.url}
 
     # --- Notifications
 

@@ -7,8 +7,6 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,11 @@ from telephony.models import Call as Row
 from telephony.models import Command, Connection, HistoryRun, InboxEvent, Recording
 from telephony.providers import registry
 from telephony.providers.base import CallHistory, Capability, HistoryLeg, NotUnderstood, Provider, Refused, Request
-from tests.emulators.pbx import SCENARIOS, Call, Pbx, Scenario, Told, Wire
+from tests.emulators.pbx import SCENARIOS, Call, Pbx, Scenario, Told, Wire, emulated
 from tests.factories import ConnectionFactory
 
-PROVIDERS = {
-    slug: provider for slug, provider in registry.all_providers().items() if find_spec(f"tests.emulators.{slug}")
-}
-EMULATED = [slug for slug in PROVIDERS if hasattr(import_module(f"tests.emulators.{slug}"), "Emulator")]
+PROVIDERS = registry.all_providers()
+EMULATED = emulated()
 LINE = "+74950000001"
 
 
@@ -40,7 +36,7 @@ class World:
 
     def __init__(self, slug: str):
         self.provider = PROVIDERS[slug]
-        self.pbx: Pbx = import_module(f"tests.emulators.{slug}").Emulator(self.deliver)
+        self.pbx: Pbx = EMULATED[slug](self.deliver)
         self.connection: Connection
 
     @contextmanager
