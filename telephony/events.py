@@ -97,6 +97,10 @@ def answer_event(connection_id: int, given: AnswerGiven, at: datetime) -> InboxE
     return InboxEvent(connection_id=connection_id, received_at=at, path=ANSWER_PATH, body=body)
 
 
+def answer_of(event: InboxEvent) -> AnswerGiven:
+    return AnswerGiven.model_validate_json(bytes(event.body))
+
+
 def request_of(event: InboxEvent) -> Request:
     return Request("POST", event.path, bytes(event.body), event.query, event.headers, event.remote)
 
@@ -134,7 +138,7 @@ def _ours(event: InboxEvent) -> list[Parsed | AnswerGiven]:
         call, why = bytes(event.body).decode().split("\n", 1)
         return [Closed(call=call, at=event.received_at, why=why)]
     if event.path == ANSWER_PATH:
-        return [AnswerGiven.model_validate_json(bytes(event.body))]
+        return [answer_of(event)]
     if event.path == HISTORY_PATH:
         return [*ToldByHistory.model_validate_json(bytes(event.body)).facts(event.received_at)]
     return []

@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import apart, calls, directory, statements
+from . import answers, apart, calls, directory, statements
 from .bodies import storable
 from .calls import Told
 from .directory import Known
@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 256
 FEW = 8
-CLOCK, ROUTING = "clock", "routing"
-"""Kinds of decisions: about times that cannot be, and about who shall take a call."""
+CLOCK = "clock"
+"""The kind of decisions about times that cannot be."""
 
 
 # --- Storing ----------------------------------------------------------------------------------------------------------
@@ -87,10 +87,10 @@ def _drain_together(limit: int) -> bool:
 def _process(events: list[InboxEvent]) -> None:
     if not events:
         return
-    told, results, answers = _read(events)
+    told, results, given = _read(events)
     _note_results(results)
     changed = calls.take_in(told)
-    _note_answers(answers)
+    answers.note(given, changed)
     statements.update(events, ["call", "state", "error"])
     _note_impossible_times(events)
     if changed:
@@ -214,41 +214,17 @@ def _read(
     questions."""
     told = Told()
     results: list[tuple[int, CommandResult]] = []
-    answers: list[tuple[InboxEvent, AnswerGiven]] = []
+    given: list[tuple[InboxEvent, AnswerGiven]] = []
     for event in events:
         for item in told.read(event):
             if isinstance(item, CommandResult):
                 results.append((event.connection_id, item))
             elif isinstance(item, AnswerGiven):
-                answers.append((event, item))
+                given.append((event, item))
             elif isinstance(item, Fact):
                 told.facts[(event.connection_id, item.call)].append(item)
                 told.events[(event.connection_id, item.call)].append(event)
-    return told, results, answers
-
-
-def _note_answers(answers: list[tuple[InboxEvent, AnswerGiven]]) -> None:
-    """The call that a question was about is there by now: what asked was stored before the answer to it."""
-    if not answers:
-        return
-    found = calls.find({(event.connection_id, given.call) for event, given in answers})
-    decided = set(Decision.objects.filter(call__in=found.values(), kind=ROUTING).values_list("call_id", flat=True))
-    for event, given in answers:
-        call = found.get((event.connection_id, given.call))
-        event.call_id = call.pk if call else None
-        if call is None or call.pk in decided:  # the PBX asked twice
-            continue
-        decided.add(call.pk)
-        Decision.objects.create(
-            call=call,
-            at=event.received_at,
-            kind=ROUTING,
-            code=given.code,
-            details=given.details,
-            milliseconds=given.milliseconds,
-        )
-        if given.client:
-            Call.objects.filter(pk=call.pk, client=None).update(client_id=given.client)
+    return told, results, given
 
 
 def _note_impossible_times(events: list[InboxEvent]) -> None:

@@ -21,10 +21,10 @@ from employees import phones
 from outbound.errors import OutboundError, RateLimited
 
 from . import commands, directory
+from .answers import ROUTING
 from .directory import Known
 from .events import AnswerGiven, answer_event
 from .hot import hot_write
-from .inbox import ROUTING
 from .models import Call, Connection, Decision, InboxEvent
 from .providers.base import Advice, Capability, Direction, Question
 from .signals import routing_question

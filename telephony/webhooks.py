@@ -90,7 +90,7 @@ def receive(provider: Provider, token: str | None, request: Request) -> Reply:
     except Refused as refusal:
         return refusal.reply
     inbox.store([inbox.event_of(known, request)])
-    reply = provider.reply(request)
+    reply = provider.reply(request, known.secrets)
     if question := provider.question(request):
         answered = routing.answer(known, question, received)
         if answered.event:
@@ -153,7 +153,7 @@ class WebhookDoor:
             await asyncio.wrap_future(self._pipeline.submit(inbox.event_of(known, request)))
             if question := provider.question(request):
                 return provider.answer(request, await self._advice(known, question, received))
-            return provider.reply(request)
+            return provider.reply(request, known.secrets)
         except Refused as refusal:
             return self._refuse(provider, remote, address, refusal)
         except Busy:

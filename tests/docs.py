@@ -40,7 +40,7 @@ def _capabilities(providers: list[Provider]) -> Iterator[str]:
 
 
 def _forwarding(provider: Provider) -> str:
-    if type(provider).question is not Provider.question:
+    if provider.asks:
         return "it asks, we answer"
     return "we tell it during the greeting" if Capability.ROUTE in provider.capabilities else "–"
 

@@ -415,9 +415,14 @@ class Provider(Vendor, ABC):
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         """Prove the sender; raises `Refused`."""
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self, request: Request, secrets: Secrets) -> Reply:
         """What to answer once the event is on disk."""
         return Reply()
+
+    @property
+    def asks(self) -> bool:
+        """Whether some of its events are questions."""
+        return type(self).question is not Provider.question
 
     def question(self, request: Request) -> Question | None:
         """What the PBX asks with this event, once it is on disk; None where it waits for nothing but `reply`. Pure."""

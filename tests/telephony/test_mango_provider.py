@@ -148,7 +148,7 @@ def test_every_sample_event_is_answered_as_it_shows(path: Path):
         request = as_request(row)
         try:
             MANGO.authenticate(request, SECRETS)
-            reply = MANGO.reply(request)
+            reply = MANGO.reply(request, SECRETS)
         except Refused as refused:
             reply = refused.reply
         assert (reply.status, reply.body.decode()) == (row["response"]["status"], row["response"]["body"])
@@ -212,14 +212,14 @@ def test_the_shared_path_finds_the_account_by_its_key():
 def test_broken_json_is_refused_to_mango_and_not_understood_by_us():
     for text in ('{"entry_id":', "[]", "", "[" * 100_000):
         request = event("events/call", text)
-        assert MANGO.reply(request).status == 400
+        assert MANGO.reply(request, SECRETS).status == 400
         with pytest.raises(NotUnderstood):
             MANGO.parse(request, SECRETS)
 
 
 def test_a_ping_is_a_success_whatever_is_in_it():
     for text in ("{}", "", "hello"):
-        assert MANGO.reply(event("ping", text)).status == 200
+        assert MANGO.reply(event("ping", text), SECRETS).status == 200
         assert MANGO.parse(event("ping", text), SECRETS) == []
 
 

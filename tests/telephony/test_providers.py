@@ -304,7 +304,7 @@ def test_no_request_breaks_a_provider(slug: str, data: st.DataObject) -> None:
     for act in (
         lambda: provider.handshake(changed),
         lambda: provider.authenticate(changed, secrets),
-        lambda: provider.reply(changed),
+        lambda: provider.reply(changed, secrets),
         lambda: provider.question(changed),
         lambda: provider.parse(changed, secrets),
         lambda: provider.shown(changed),

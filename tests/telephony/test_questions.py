@@ -161,3 +161,19 @@ def test_how_often_it_was_too_late_is_counted_for_each_connection(desk: Desk, mo
     inbox.drain()
     assert routing.answered_lately(desk.connection) == {"asked": 2, "late": 1}
     assert routing.answered_lately(ConnectionFactory.create()) == {"asked": 0, "late": 0}
+
+
+def test_an_answer_given_before_the_call_is_known_is_noted_with_it(desk: Desk) -> None:
+    desk.opinion = lambda *_: Opinion("manager_found", "103")
+    desk.rings()
+    notes = InboxEvent.objects.filter(path__startswith="_callbridge")
+    wait_until(lambda: notes.exists(), "the answer is not noted")
+    asked = InboxEvent.objects.exclude(path__startswith="_callbridge").get()
+    body, asked.body = asked.body, b"event=NOTIFY_LATER"
+    asked.save()
+    inbox.drain()
+    assert not Call.objects.exists()
+    asked.body, asked.state = body, InboxEvent.State.NEW
+    asked.save()
+    inbox.drain()
+    assert Decision.objects.get().call == notes.get().call == Call.objects.get()

@@ -84,7 +84,7 @@ class Mango(Provider):
         if not secrets.get("api_salt") or not envelope.genuine(secrets["api_salt"]):
             raise Refused(401, "bad_signature")
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self, request: Request, secrets: Secrets) -> Reply:
         """Mango looks at the status alone. The body of its `ping` is not documented: any will do there."""
         try:
             if events.endpoint(request.path) != "ping":

@@ -68,7 +68,7 @@ class Zadarma(Provider):
         if not secrets.get("secret") or not signature.genuine(_fields(request), sign, secrets["secret"]):
             raise Refused(403, "bad_signature")
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self, request: Request, secrets: Secrets) -> Reply:
         return Reply(200, b"{}")
 
     def question(self, request: Request) -> Question | None:
