@@ -38,6 +38,12 @@ def vendor_form(
     return form
 
 
+def defaults(form: type[forms.Form]) -> dict[str, Any]:
+    """What a form offers when it is opened first."""
+    fields = {name: field for name, field in form.base_fields.items() if field.initial is not None}
+    return {name: field.initial() if callable(field.initial) else field.initial for name, field in fields.items()}
+
+
 def _hide(field: forms.Field, stored: bool) -> None:
     attrs = {"autocomplete": "new-password"}
     if stored:

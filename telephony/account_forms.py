@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from markdown_it import MarkdownIt
 
 from employees import phones
-from employees.forms import vendor_form
+from employees.forms import defaults, vendor_form
 from employees.models import Company, Employee, Extension
 
 from .models import Connection, VirtualNumber, WebhookAddress
@@ -64,9 +64,7 @@ def keys_form(connection: Connection, post: QueryDict | None) -> forms.Form:
     stored = connection.credentials if connection.pk else dict(brand.defaults)
     form = vendor_form(protocol.form, post, stored, protocol.secret_fields, brand.labels)
     if not connection.pk:
-        fields = protocol.form.base_fields.items()
-        defaults = {name: field.initial for name, field in fields if field.initial is not None}
-        form.initial = {**defaults, **form.initial}
+        form.initial = {**defaults(protocol.form), **form.initial}
     return form
 
 

@@ -12,10 +12,9 @@ from django import forms
 from django.utils.translation import gettext as _
 
 from crm_adapters import registry as crms
+from employees.forms import defaults
 from employees.models import Company, Role
 from telephony.providers import registry as pbxs
-
-from .vendor_forms import defaults
 
 WIDTH = 118
 STAND_INS = ("change-me", "1", "portal.example.com", "https://portal.example.com/")

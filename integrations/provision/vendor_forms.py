@@ -9,16 +9,12 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.utils.translation import gettext as _
 
+from employees.forms import defaults
+
 from .reading import Section
 from .tree import Node
 
 LONGEST = 10_000
-
-
-def defaults(form: type[forms.Form]) -> dict[str, Any]:
-    """What a form offers when it is opened first."""
-    fields = {name: field for name, field in form.base_fields.items() if field.initial is not None}
-    return {name: field.initial() if callable(field.initial) else field.initial for name, field in fields.items()}
 
 
 def secrets_of(form: type[forms.Form], declared: Collection[str] = ()) -> set[str]:

@@ -18,6 +18,7 @@ from dramatiq import Worker
 from crm_adapters import registry as crms
 from crm_adapters.base import Adapter
 from employees import phones
+from employees.forms import defaults
 from employees.models import Company
 from integrations import webhooks as crm_webhooks
 from integrations.models import Credential, CrmEvent
@@ -133,8 +134,7 @@ class _Replay:
 def pbx_secrets(provider: Provider, sample: dict[str, Any]) -> dict[str, Any]:
     """What a connection of the sample's account holds."""
     secrets = {provider.wire_names.get(key, key): value for key, value in sample.get("secrets", {}).items()}
-    fields = provider.form.base_fields.items()
-    return {**{name: field.initial for name, field in fields if field.initial is not None}, **secrets}
+    return {**defaults(provider.form), **secrets}
 
 
 def pbx_request(exchange: dict[str, Any]) -> Request:
@@ -330,10 +330,8 @@ class _Crm(_Replay):
         super().__init__(sample, played)
         self.adapter = adapter
         secrets = {adapter.wire_names.get(key, key): value for key, value in sample.get("secrets", {}).items()}
-        fields = adapter.credential_form.base_fields.items()
-        defaults = {name: field.initial for name, field in fields if field.initial is not None}
         self.credential = Credential(company=self.company, crm=adapter.slug, state=Credential.State.READY)
-        self.credential.values = {**defaults, **secrets}
+        self.credential.values = {**defaults(adapter.credential_form), **secrets}
         self.credential.save()
 
     def play(self) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json as jsonlib
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo, available_timezones
@@ -167,6 +169,21 @@ def form(text: bytes | str) -> dict[str, str]:
     told = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     return {clean(name): clean(value) for name, value in pairs}
+
+
+def any_form(body: bytes, content_type: str) -> dict[str, str]:
+    """The fields of a form of either kind; raises `ValueError`."""
+    if not content_type.lower().startswith("multipart/form-data"):
+        return form(body)
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("utf-8", "replace")
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    if not message.is_multipart():
+        raise ValueError("not a multipart form")
+    return {
+        clean(str(name)): clean(bytes(part.get_payload(decode=True) or b"").decode("utf-8", "replace"))
+        for part in message.iter_parts()
+        if (name := part.get_param("name", header="content-disposition"))
+    }
 
 
 def faults(error: ValidationError) -> str:

@@ -26,9 +26,9 @@ from telephony.providers.base import (
     Request,
     Secrets,
 )
-from telephony.providers.values import form, zone
+from telephony.providers.values import any_form, form, zone
 
-from . import bodies, checks, commands, directory, events, history, recordings, signature
+from . import checks, commands, directory, events, history, recordings, signature
 from .api import Api
 from .forms import ZadarmaForm
 
@@ -90,7 +90,7 @@ class Zadarma(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            return events.read(bodies.fields(request), zone(secrets.get("timezone", "")))
+            return events.read(_form(request), zone(secrets.get("timezone", "")))
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
 
@@ -119,6 +119,11 @@ class Zadarma(Provider):
 def _fields(request: Request, *, query: bool = False) -> dict[str, str]:
     """Raises `Refused` for what is no notification of Zadarma's."""
     try:
-        return form(request.query) if query else bodies.fields(request)
+        return form(request.query) if query else _form(request)
     except ValueError as error:
         raise Refused(400, "bad_request") from error
+
+
+def _form(request: Request) -> dict[str, str]:
+    """A form for calls, one of several parts for everything else. Raises `ValueError`."""
+    return any_form(request.body, request.headers.get("content-type", ""))

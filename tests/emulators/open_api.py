@@ -1,0 +1,80 @@
+"""An emulated PBX that speaks the open telephony API, as its clients in public code do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from .pbx import Asked, Call, Pbx, Refusal, Wire, api
+
+OUR_KEY, ITS_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "f0e1d2c3b4a5968778695a4b3c2d1e0f"
+STATUSES = {"answered": "Success", "missed": "Missed", "busy": "Busy", "no_answer": "NoAnswer"}
+
+
+class Emulator(Pbx):
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {"our_key": OUR_KEY, "pbx_url": f"{self.url}/planfix_api", "pbx_token": ITS_KEY}
+
+    # --- Events
+
+    def events(self, call: Call) -> Iterator[Wire]:
+        kind = call.scenario
+        phone = "anonymous" if kind.hidden else kind.rings[1] if kind.direction == "internal" else call.client
+        usual = {
+            "cmd": "event",
+            "type": "in" if kind.direction == "in" else "out",
+            "phone": phone,
+            "diversion": call.line,
+            "callid": call.id,
+        }
+        begins = "INCOMING" if kind.direction == "in" else "OUTGOING"
+        ringing = kind.rings if kind.direction == "in" else kind.rings[:1]
+        talking = kind.talks if kind.direction == "in" else kind.rings[:1] if kind.talks else ()
+        for extension in ringing:
+            yield wire(usual | {"event": begins, "ext": extension})
+            if extension in talking:
+                yield wire(usual | {"event": "ACCEPTED", "ext": extension})
+        last = talking[-1] if talking else ringing[-1]
+        for extension in ringing:
+            if extension != last:
+                yield wire(usual | {"event": "COMPLETED", "ext": extension, "duration": "0", "status": "Cancelled"})
+        yield wire(usual | {"event": "COMPLETED", "ext": last} | self._ending(call))
+        for link in list(call.recordings)[1:]:
+            yield wire({"cmd": "record", "callid": call.id, "record_link": link})
+
+    def _ending(self, call: Call) -> dict[str, str]:
+        kind = call.scenario
+        fields = {"duration": str(kind.seconds * len(kind.talks)), "status": STATUSES[kind.outcome]}
+        link = next(iter(call.recordings), "")
+        return fields | ({"is_recorded": "1", "record_link": link} if link else {"is_recorded": "0"})
+
+    def new_call(self, *asked: Any, **more: Any) -> Call:
+        """The vendor's name of a recording is its address."""
+        call = super().new_call(*asked, **more)
+        call.recordings = {f"{self.url}/records/{name}.mp3": audio for name, audio in call.recordings.items()}
+        return call
+
+    # --- Commands
+
+    def trust(self, asked: Asked) -> None:
+        if asked.method == "POST" and asked.form.get("token") != ITS_KEY:
+            raise Refusal(401, {"error": "Invalid token"})
+
+    @api("POST", "/planfix_api")
+    def command(self, asked: Asked) -> Any:
+        told = asked.form
+        if told.get("cmd") != "makeCall" or told.get("from") not in self.people or not told.get("to", "").isdecimal():
+            raise Refusal(400, {"error": "Invalid parameters"}, violation=f"command {told}")
+        self.dialled.append((told["from"], f"+{told['to']}"))
+        return b""
+
+    @api("GET", "/records/*")
+    def record(self, asked: Asked) -> Any:
+        return next(call.recordings[link] for call in self.calls for link in call.recordings if asked.path in link)
+
+
+def wire(fields: dict[str, str]) -> Wire:
+    body = urlencode(fields | {"planfix_token": OUR_KEY})
+    return Wire(body.encode(), headers={"content-type": "application/x-www-form-urlencoded"})
