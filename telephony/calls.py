@@ -88,11 +88,24 @@ def _load_calls(told: Told) -> dict[CallKey, Call]:
         for alias in statements.select(CallAlias, known):
             _move(told, (alias.connection_id, alias.key), (alias.connection_id, alias.call.key))
             calls[(alias.connection_id, alias.call.key)] = alias.call
+    _load_by_aliases_told(told, calls)
     for key in [key for key in told.facts if key not in calls]:
         for fact in told.facts[key]:
             if isinstance(fact, Alias):
                 _move(told, (key[0], fact.other), key)
     return calls
+
+
+def _load_by_aliases_told(told: Told, calls: dict[CallKey, Call]) -> None:
+    """The history may have told a call first, under the other of its ids."""
+    unknown = {key: facts for key, facts in told.facts.items() if key not in calls}
+    others = {(key[0], fact.other): key for key, facts in unknown.items() for fact in facts if isinstance(fact, Alias)}
+    wanted: dict[str, Iterable[Any]] = {"connection_id": {key[0] for key in others}, "key": {key[1] for key in others}}
+    for call in statements.select(Call, wanted):
+        known = (call.connection_id, call.key)
+        if known in others:
+            _move(told, others[known], known)
+            calls[known] = call
 
 
 def find(keys: Collection[CallKey]) -> dict[CallKey, Call]:
@@ -361,10 +374,11 @@ def grow(calls: list[Call]) -> None:
 
 def _save_aliases(told: Told, calls: dict[CallKey, Call]) -> None:
     rows = [
-        CallAlias(call=calls[key], connection_id=key[0], key=fact.other)
+        CallAlias(call=calls[key], connection_id=key[0], key=other)
         for key, facts in told.facts.items()
         for fact in facts
         if isinstance(fact, Alias)
+        for other in {fact.call, fact.other} - {key[1]}
     ]
     if rows:
         CallAlias.objects.bulk_create(rows, ignore_conflicts=True)

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 SMALL = 64 * 1024
 """Larger bodies are opened in a thread: that takes long, and others wait for this one."""
-KEPT_HEADERS = {"content-type", "user-agent", "x-forwarded-for", "signature", "authorization", "host"}
+KEPT_HEADERS = {"content-type", "user-agent", "x-forwarded-for", "signature", "authorization", "host", "x-hub-token"}
 LONGEST_PATH: int = InboxEvent._meta.get_field("path").max_length or 0
 NOBODY, TOO_OFTEN = "not_found", "refused_too_often"
 COME_AGAIN = {429, 503}

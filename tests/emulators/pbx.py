@@ -77,7 +77,8 @@ SCENARIOS = (
 
 @dataclass(slots=True)
 class Call:
-    """A call as it was: what everybody else's records are compared with. `recordings` by the vendor's id."""
+    """A call as it was: what everybody else's records are compared with. `recordings` by the vendor's id, `history_id`
+    where the vendor's history calls it otherwise than the events do."""
 
     id: str
     scenario: Scenario
@@ -85,6 +86,11 @@ class Call:
     line: str
     began: datetime
     recordings: dict[str, bytes] = field(default_factory=dict)
+    history_id: str = ""
+
+    @property
+    def in_history(self) -> str:
+        return self.history_id or self.id
 
     @property
     def truth(self) -> dict[str, Any]:

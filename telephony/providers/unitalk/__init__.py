@@ -1,0 +1,1 @@
+"""UniTalk: API and event handling."""
