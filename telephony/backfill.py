@@ -111,7 +111,7 @@ def _verdict(run: HistoryRun, call: Call | None, told: ToldByHistory, folded: Fo
         return Verdict.UNKNOWN
     if not call.finished:
         return Verdict.GOING_ON if _goes_further(run, call, folded) else Verdict.UNFINISHED
-    if _contradicts(call, folded):
+    if _contradicts(call, folded) or _says_why(run, call, folded):
         return Verdict.DIFFERENT
     lifted = call.source == Source.IMPORT and not told.journal_only
     return Verdict.UNWRITTEN if lifted else Verdict.SAME
@@ -130,6 +130,11 @@ def _contradicts(call: Call, folded: FoldedCall) -> bool:
     if abs(call.talk_seconds - folded.talk_seconds) > TALK_SECONDS:
         return True
     return not set(folded.recordings) <= {row.key for row in call.audio}
+
+
+def _says_why(run: HistoryRun, call: Call, folded: FoldedCall) -> bool:
+    """Whether only the history knows why nobody talked."""
+    return not run.connection.protocol.sums_up and call.outcome != folded.outcome
 
 
 # --- Telling ----------------------------------------------------------------------------------------------------------

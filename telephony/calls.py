@@ -61,7 +61,7 @@ def take_in(told: Told) -> list[Call]:
     for key, facts in told.facts.items():
         if not facts or _sealed(calls, key):
             continue
-        folded[key] = fold(facts, dials.keys())
+        folded[key] = fold(facts, dials.keys(), sums_up=directory.by_id(key[0]).provider.sums_up)
         call = calls.get(key) or _new_call(key, told.events[key])
         calls[key] = call
         if _apply(call, folded[key], dials):

@@ -105,8 +105,9 @@ class _LegLine:
         return self.states[-1]
 
 
-def fold(facts: Iterable[Fact], dials: Collection[str] = ()) -> FoldedCall:
-    """The call that these facts tell. `dials` are ids of dial commands of ours: their calls are outgoing."""
+def fold(facts: Iterable[Fact], dials: Collection[str] = (), *, sums_up: bool = True) -> FoldedCall:
+    """The call that these facts tell. `dials` are ids of dial commands of ours: their calls are outgoing. Where nothing
+    `sums_up` a call, it is over with its last leg."""
     facts = list(facts)
     live = _leg_lines([fact for fact in facts if isinstance(fact, Leg)])
     history = _last_history(facts)
@@ -123,11 +124,13 @@ def fold(facts: Iterable[Fact], dials: Collection[str] = ()) -> FoldedCall:
     summary = _last_summary(facts)
     closed = next((fact for fact in facts if isinstance(fact, Closed)), None)
     if past:
-        _finish_by_history(call, lines, summary)
+        _finish_by_history(call, lines, summary, _counted(history))
     elif summary:
         _finish_by_summary(call, summary, lines)
     elif closed:
         _finish_by_legs(call, lines, closed.at)
+    elif call.legs_ended_at and not sums_up:
+        _finish_by_legs(call, lines, call.legs_ended_at)
     _read_extensions(call, lines, summary)
     return call
 
@@ -393,14 +396,22 @@ def _believe_in_extension(call: FoldedCall, summary: Summary) -> None:
     share.answered_at = call.answered_at
 
 
-def _finish_by_history(call: FoldedCall, lines: list[_LegLine], summary: Summary | None) -> None:
+def _counted(history: CallHistory | None) -> int | None:
+    """How long was talked, where the vendor has counted it."""
+    counts = [leg.talk_seconds for leg in history.legs if leg.talk_seconds is not None] if history else []
+    return sum(counts) if counts else None
+
+
+def _finish_by_history(
+    call: FoldedCall, lines: list[_LegLine], summary: Summary | None, talk_seconds: int | None
+) -> None:
     """Its legs say whether and how long somebody talked. Why nobody did, a summary of the whole call knows better."""
     outcome = Outcome.ANSWERED if call.answered_at else _outcome_by_legs(call, lines)
     if summary:
         call.virtual_number = call.virtual_number or summary.virtual_number
         if summary.outcome and Outcome.ANSWERED not in (outcome, summary.outcome):
             outcome = summary.outcome
-    _finish(call, outcome, max(line.last.at for line in lines), None)
+    _finish(call, outcome, max(line.last.at for line in lines), talk_seconds)
 
 
 def _finish_by_legs(call: FoldedCall, lines: list[_LegLine], at: datetime) -> None:

@@ -111,13 +111,15 @@ def cancel(run: HistoryRun) -> None:
 
 
 def plan_comparisons() -> None:
-    """Every connection each hour, and soon again where a call that we lack was not over yet.
+    """Every connection each hour, and soon again where a call that we lack was not over yet, or where only the history
+    knows what calls came to.
 
     A look that failed is tried again by that very run, until it gives up.
     """
     now = timezone.now()
     regular = HistoryRun.objects.filter(connection=OuterRef("pk"), kind__in=REGULAR)
-    recent = Q(created_at__gt=now - SOON) | Q(created_at__gt=now - PERIOD, going_on=[]) | Q(state=State.OPEN)
+    seldom = Q(created_at__gt=now - PERIOD, going_on=[], connection__provider__in=_summing_up())
+    recent = Q(created_at__gt=now - SOON) | seldom | Q(state=State.OPEN)
     for connection in _connections().filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent))):
         check(connection)
 
@@ -127,6 +129,11 @@ def _connections() -> QuerySet[Connection]:
     providers = registry.all_providers().items()
     slugs = [slug for slug, provider in providers if Capability.HISTORY in provider.capabilities]
     return Connection.objects.filter(active=True, provider__in=slugs).select_related("company")
+
+
+def _summing_up() -> list[str]:
+    """PBXs whose events say all that there is to say."""
+    return [slug for slug, provider in registry.all_providers().items() if provider.sums_up]
 
 
 def _since(connection: Connection, now: datetime) -> datetime:

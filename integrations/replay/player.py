@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dramatiq
 import requests
 from django.test import RequestFactory
+from django.utils import timezone
 from dramatiq import Worker
 
 from crm_adapters import registry as crms
@@ -22,19 +25,21 @@ from employees.forms import defaults
 from employees.models import Company
 from integrations import webhooks as crm_webhooks
 from integrations.models import Credential, CrmEvent
-from outbound.errors import OutboundError
+from outbound.errors import AddressRefused, OutboundError
 from outbound.http import substituted
-from telephony import routing
+from telephony import inbox, routing
 from telephony import webhooks as pbx_webhooks
+from telephony.events import ToldByHistory, history_event
 from telephony.exchanges import http_for
 from telephony.models import Call, Connection, Recording
 from telephony.providers import registry as pbxs
-from telephony.providers.base import Provider, Request
+from telephony.providers.base import HistoryLeg, Provider, Request
 from telephony.routing import Caller, Opinion
 from telephony.signals import calls_changed, routing_question
 
 from .recorded import NOT_RECORDED, RecordedVendor, recorded_of
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 COARSE = {"no_answer": "missed", "cancelled": "missed", "rejected": "failed"}
 """Our finer outcomes, as the samples speak."""
 
@@ -173,6 +178,7 @@ class _Pbx(_Replay):
                         self.vendor.position = index
                         self._send(exchange, token)
                 self.settle()
+                self._tell_history()
                 self._compare_directories()
         finally:
             calls_changed.disconnect(self._watch, sender=Call)
@@ -186,6 +192,23 @@ class _Pbx(_Replay):
         self.compare_status(exchange, reply.status)
         if self.provider.handshake(request) and reply.body.decode() != exchange["response"]["body"]:
             self.miss("answer", exchange["response"]["body"], reply.body.decode())
+
+    def _tell_history(self) -> None:
+        """What became of calls, as the sample's history says it, where the PBX's events do not."""
+        if self.provider.sums_up or not Call.objects.filter(company=self.company).exists():
+            return
+        http, now = http_for(self.connection, purpose="replay"), timezone.now()
+        legs: dict[str, list[HistoryLeg]] = defaultdict(list)
+        try:
+            for leg in self.provider.history(http, self.connection.credentials, LONG_AGO, now):
+                legs[leg.call].append(leg)
+        except AddressRefused:  # the sample has no history
+            return
+        told = [ToldByHistory(call=call, legs=tuple(rows)) for call, rows in legs.items()]
+        inbox.store([history_event(self.connection.pk, each, now) for each in told])
+        while inbox.drain():
+            pass
+        self.settle()
 
     def _watch(self, calls: list[Call], **_: Any) -> None:
         for call in calls:

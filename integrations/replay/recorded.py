@@ -19,6 +19,8 @@ from telephony.models import Command
 PROOFS = {"sign", "signature"}
 """Fields that follow from the others: not compared."""
 _OWN_ADDRESS = re.compile(r"https?://(?:hub\.example[\w.]*|127\.0\.0\.1(?::\d+)?|localhost(?::\d+)?)(?:/[^\s\"'&]*)?")
+_EPOCH = re.compile(r"\d{10}|\d{12,13}")
+"""Seconds or milliseconds."""
 NOT_RECORDED = "not in the recording"
 AUDIO = b"\xff\xfb\x90\x00" + b"\x00" * 413
 
@@ -119,7 +121,7 @@ class RecordedVendor(BaseAdapter):
         ahead = [row for row in open_ones if row.index > self.position]
         for row in ahead + [row for row in open_ones if row.index <= self.position]:
             names = dict(_differences(row.meaning, asked))
-            if all(self._is_command(ours) for ours in names.values()):
+            if all(self._is_command(ours) or _are_times(told, ours) for told, ours in names.items()):
                 self._rename(names)
                 return row
         return None
@@ -133,6 +135,11 @@ class RecordedVendor(BaseAdapter):
         """The sample knows our command by another id: from now on we do so too."""
         for recorded, ours in names.items():
             Command.objects.filter(wire_id=ours).update(wire_id=recorded)
+
+
+def _are_times(recorded: str, asked: str) -> bool:
+    """Which period of a history is asked for is nobody's business but the asker's."""
+    return all(_EPOCH.fullmatch(text) for text in (recorded, asked))
 
 
 def _differences(recorded: Any, asked: Any) -> list[tuple[str, str]]:

@@ -282,7 +282,9 @@ class PbxNumber:
 @dataclass(frozen=True, slots=True)
 class HistoryLeg:
     """One row of the vendor's history. `direction` and `call_started_at` (where it is told) are those of the whole
-    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched."""
+    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched.
+    `talk_seconds`: how long somebody talked with the client on this leg, where the vendor counts that: the sum is
+    the call's, also where one leg began before another had ended."""
 
     call: str
     direction: Direction | None
@@ -295,6 +297,7 @@ class HistoryLeg:
     why: Outcome | None
     recordings: tuple[str, ...] = ()
     call_started_at: datetime | None = None
+    talk_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,6 +395,9 @@ class Provider(Vendor, ABC):
     """HTTP methods of its requests. An event that comes by GET has its fields in `Request.query`."""
     answer_seconds: ClassVar[float] = 1.5
     """Within how long its questions must be answered, the way there and back left out."""
+    sums_up: ClassVar[bool] = True
+    """Whether its events say in the end what a call came to (`Summary`). Where they do not, a call is over with its
+    last leg, and the history, which knows more, is asked soon."""
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""

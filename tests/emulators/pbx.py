@@ -187,6 +187,11 @@ class Pbx(ABC):
     def trust(self, asked: Asked) -> None:
         """Refuse who does not prove who he is (raises `Refusal`)."""
 
+    def forged(self, wire: Wire) -> Wire:
+        """A notification as somebody sends it who knows where, but not from whom (of vendors that prove nothing by a
+        secret)."""
+        return wire
+
     # --- Calls
 
     def play(self, scenario: Scenario, client: str = "", began: datetime | None = None) -> Call:
@@ -227,6 +232,10 @@ class Pbx(ABC):
         finally:
             server.shutdown()
             server.server_close()
+
+    def headers(self, asked: Asked) -> Mapping[str, str]:
+        """More headers of the answer that was given to this."""
+        return {}
 
     def answer(self, asked: Asked) -> tuple[int, bytes, str]:
         """Status, body and type."""
@@ -274,6 +283,8 @@ def _handler(pbx: Pbx) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in pbx.headers(asked).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

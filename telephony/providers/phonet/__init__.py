@@ -1,0 +1,1 @@
+"""Phonet: HTTPS API v4.1."""
