@@ -57,7 +57,7 @@ class Phonet(Provider):
         if "event" in told and not _same(told.get("accountDomain"), domain(secrets.get("account_domain", ""))):
             raise Refused(403, "unknown_account")
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self, request: Request, secrets: Secrets) -> Reply:
         return Reply(200, b"[]")
 
     def question(self, request: Request) -> Question | None:
