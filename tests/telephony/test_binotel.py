@@ -15,7 +15,7 @@ import responses
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, Temporary, VendorFault
 from outbound.http import Http
 from telephony.fold import CallState, FoldedCall, fold
-from telephony.providers.base import Advice, CallHistory, Fact, Outcome, Party, RecordingFact, Refused, Request, Summary
+from telephony.providers.base import Advice, Fact, Outcome, Party, RecordingFact, Refused, Request, Summary
 from telephony.providers.binotel import bodies, phones, sender
 from telephony.providers.binotel.forms import BinotelForm
 from telephony.providers.binotel.provider import Binotel
@@ -64,6 +64,7 @@ def test_a_form_nests_in_brackets_and_json_says_the_same() -> None:
     nested = {"callDetails": {"generalCallID": CALL, "pbxNumberData": {"number": "0440000001"}, "customerData": ""}}
     assert bodies.fields(request(nested)) == nested
     assert bodies.fields(Request("POST", "", json.dumps(nested).encode())) == nested
+    assert json.loads(BINOTEL.shown(request(nested))) == nested
 
 
 def test_a_group_that_is_tried_again_and_again_is_read_whole() -> None:
@@ -232,6 +233,23 @@ def test_phones_that_rang_together_rang_no_longer_than_the_call() -> None:
     assert call.ended_at == BEGAN + timedelta(seconds=75)
 
 
+def test_an_employee_may_be_tried_again() -> None:
+    steps = attempt("901", "NOANSWER", 15), attempt("902", "BUSY", 1), attempt("901", "ANSWER", 5, 60)
+    call = told(completed(*steps, disposition="ANSWER", waitsec=21, billsec=60))
+    assert [(share.extension, share.why) for share in call.shares] == [
+        ("901", None),
+        ("902", Outcome.BUSY),
+        ("901", Outcome.ANSWERED),
+    ]
+    assert call.answered_at == BEGAN + timedelta(seconds=21)
+
+
+def test_what_nobody_answered_came_to_what_binotel_says_of_the_whole() -> None:
+    steps = attempt("901", "BUSY", 1), attempt("902", "NOANSWER", 15)
+    call = told(completed(*steps, disposition="NOANSWER", waitsec=16))
+    assert (call.outcome, call.extension) == (Outcome.MISSED, "901")
+
+
 @pytest.mark.parametrize("steps", [[], [attempt("901", "NOANSWER", 15)]])
 def test_where_attempts_contradict_the_call_the_call_counts(steps: list[dict[str, Any]]) -> None:
     call = told(completed(*steps, disposition="ANSWER", waitsec=7, billsec=20, internalNumber="902"))
@@ -251,8 +269,6 @@ def test_a_recording_is_ready_when_it_is_uploaded(status: str, ready: list[str])
     step = attempt("901", "ANSWER", 4, 20)
     found = facts(completed(step, **step, recordingStatus=status))
     assert [fact.recording for fact in found if isinstance(fact, RecordingFact)] == ready
-    (history,) = [fact for fact in found if isinstance(fact, CallHistory)]
-    assert list(history.legs[-1].recordings) == ready
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------

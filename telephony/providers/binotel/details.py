@@ -150,5 +150,5 @@ class Details(Attempt):
             started_at=began,
             answered_at=reached if attempt.talked else None,
             ended_at=end,
-            why=attempt.outcome(self.direction),
+            why=(attempt if self.talked else self).outcome(self.direction),
         )

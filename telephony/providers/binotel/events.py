@@ -1,13 +1,16 @@
 """Binotel's notifications and the facts they state.
 
 API PUSH tells of a call while it goes on, without times: they are those of receipt. API CALL COMPLETED tells the whole
-call afterwards, in the words of the history, and takes the place of all that was told before.
+call afterwards, as the history does.
 Source: the fields that public clients read; those of API PUSH differ between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError
@@ -15,8 +18,8 @@ from pydantic import AliasChoices, Field, ValidationError
 from telephony.providers.base import (
     AT_RECEIPT,
     NO_TIME,
-    CallHistory,
     Direction,
+    HistoryLeg,
     Leg,
     LegState,
     NotUnderstood,
@@ -35,6 +38,9 @@ from . import details, phones
 from .details import Attempt, Details
 
 SETTINGS, COMPLETED, HANGUP = "apiCallSettings", "apiCallCompleted", "hangupTheCall"
+
+_RINGS, _PASSED_ON, _TALKS, _ENDS = 1, 2, 3, 4
+"""The order of what happens in a leg."""
 
 M = TypeVar("M", bound=Model)
 
@@ -106,45 +112,57 @@ def _model(model: type[M], told: Any) -> M:
         raise NotUnderstood(faults(error)) from error
 
 
+# --- Legs -------------------------------------------------------------------------------------------------------------
+
+
+def call_of(leg: str) -> str:
+    """The call to which a leg belongs."""
+    return leg.partition(":")[0]
+
+
+def _name(call: str, extension: str = "", again: int = 0) -> str:
+    """Binotel names no legs: a call has one to each employee, and more where he was tried `again`. The one to nobody is
+    the call in the customer's own scheme."""
+    return f"{call}:{extension}:{again}" if again else f"{call}:{extension}"
+
+
+def _place(extension: str) -> Place:
+    return Place.PERSON if extension else Place.MENU
+
+
 # --- While it goes on -------------------------------------------------------------------------------------------------
 
 
 def _leg(push: _Push, seq: int, state: LegState, *, takes_over: bool = False) -> Leg:
-    """The leg to an employee; without one, that of the call itself in the customer's scheme."""
     client, employee = phones.party(push.external), Party(extension=push.extension)
     dialled = push.direction is Direction.OUT
     return Leg(
         call=push.call_id,
         at=AT_RECEIPT,
-        leg=f"{push.call_id}:{push.extension}",
+        leg=_name(push.call_id, push.extension),
         seq=seq,
         state=state,
-        place=Place.PERSON if push.extension else Place.MENU,
+        place=_place(push.extension),
         caller=employee if dialled else client,
         callee=client if dialled else employee,
         virtual_number=phones.read(push.line),
-        parent=f"{push.call_id}:" if push.extension else "",
+        parent=_name(push.call_id) if push.extension else "",
         direction=push.direction,
         takes_over=takes_over,
     )
 
 
-def call_of(leg: str) -> str:
-    """The call to which a leg of ours belongs."""
-    return leg.partition(":")[0]
-
-
 def _received(push: _Push) -> list[Parsed]:
-    return [_leg(push, 1, LegState.RINGING)]
+    return [_leg(push, _RINGS, LegState.RINGING)]
 
 
 def _transferred(push: _Push) -> list[Parsed]:
     """The client is with another employee now, whose phone may still ring."""
-    return [_leg(push, 2, LegState.RINGING, takes_over=True)] if push.extension else []
+    return [_leg(push, _PASSED_ON, LegState.RINGING, takes_over=True)] if push.extension else []
 
 
 def _answered(push: _Push) -> list[Parsed]:
-    return [_leg(push, 3, LegState.TALKING, takes_over=True)] if push.extension else []
+    return [_leg(push, _TALKS, LegState.TALKING, takes_over=True)] if push.extension else []
 
 
 def _hangup(push: _Push) -> list[Parsed]:
@@ -179,17 +197,41 @@ def _completed(call: Details) -> list[Parsed]:
     if call.is_message or call.goes_on:
         return []
     legs = call.legs()
-    told: list[Parsed] = [_summary(call)]
-    if legs:
-        told.append(CallHistory(call=call.call_id, at=AT_RECEIPT, legs=legs))
-    return told + [_recording(call, recording) for recording in call.recordings]
+    end = max((leg.ended_at for leg in legs if leg.ended_at), default=AT_RECEIPT)
+    return [*_past(legs), _summary(call, end), *(_recording(call, each) for each in call.recordings)]
 
 
-def _summary(call: Details) -> Summary:
+def _past(legs: tuple[HistoryLeg, ...]) -> Iterator[Leg]:
+    """The states of the legs of a call that is over; the first to an employee is the one of which we heard live."""
+    tried: Counter[str] = Counter()
+    for leg in legs:
+        extension = leg.callee.extension or leg.caller.extension
+        rings = Leg(
+            call=leg.call,
+            at=leg.started_at,
+            leg=_name(leg.call, extension, tried[extension]),
+            seq=_RINGS,
+            state=LegState.RINGING,
+            place=_place(extension),
+            caller=leg.caller,
+            callee=leg.callee,
+            virtual_number=leg.virtual_number,
+            parent=_name(leg.call) if extension else "",
+            direction=leg.direction,
+        )
+        tried[extension] += 1
+        yield rings
+        if leg.answered_at:
+            yield replace(rings, seq=_TALKS, state=LegState.TALKING, at=leg.answered_at)
+        if leg.ended_at:
+            yield replace(rings, seq=_ENDS, state=LegState.ENDED, at=leg.ended_at, why=leg.why)
+
+
+def _summary(call: Details, end: datetime) -> Summary:
     outcome = call.outcome(call.direction)
     return Summary(
         call=call.call_id,
-        at=AT_RECEIPT,
+        at=end,
         direction=call.direction,
         client_number=call.client.number,
         extension=call.extension,

@@ -85,6 +85,10 @@ class Binotel(Provider):
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
 
+    def shown(self, request: Request) -> str:
+        """In place of a form whose brackets are written as codes."""
+        return json.dumps(_fields(request), ensure_ascii=False, indent=1)
+
     # --- What we ask of Binotel
 
     def check(self, http: Http, secrets: Secrets, webhook_url: str) -> list[Check]:
