@@ -155,7 +155,7 @@ def test_what_is_known_is_told(asked: dict[str, str], advice: Advice, answer: di
 
 
 def test_everything_else_is_answered_in_the_words_that_end_the_repeating() -> None:
-    reply = BINOTEL.reply(completed(disposition="CANCEL"))
+    reply = BINOTEL.reply(completed(disposition="CANCEL"), SECRETS)
     assert (reply.status, reply.body, reply.content_type) == (200, b'{"status":"success"}', "application/json")
 
 

@@ -60,7 +60,7 @@ class Binotel(Provider):
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         sender.prove(request, _fields(request), secrets)
 
-    def reply(self, request: Request) -> Reply:
+    def reply(self, request: Request, secrets: Secrets) -> Reply:
         """Anything else is repeated, up to seven times within 38 hours."""
         return Reply(200, _TAKEN)
 
