@@ -164,10 +164,11 @@ def load(text: str) -> dict[str, Any]:
     return value
 
 
-def form(text: bytes | str) -> dict[str, str]:
-    """The fields of a form or a query string, the last where one comes twice; raises `ValueError`."""
+def form(text: bytes | str, most: int = _MOST_FIELDS) -> dict[str, str]:
+    """The fields of a form or a query string, the last where one comes twice; raises `ValueError`, also for more than
+    `most` of them."""
     told = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    pairs = parse_qsl(told, keep_blank_values=True, max_num_fields=most)
     return {clean(name): clean(value) for name, value in pairs}
 
 

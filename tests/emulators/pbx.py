@@ -151,6 +151,8 @@ class Pbx(ABC):
     people: Mapping[str, str] = {"101": "Operator One", "102": "Operator Two", "103": "Operator Three"}
     lacks: frozenset[str] = frozenset()
     """Names of scenarios that this vendor cannot tell."""
+    proofs: frozenset[str] = frozenset()
+    """Fields of the form that prove the sender without being secret, of vendors that sign nothing."""
 
     def __init__(self, deliver: Callable[[Wire], Told]):
         self.deliver = deliver

@@ -60,7 +60,7 @@ class World:
     @property
     def wrong(self) -> dict[str, Any]:
         """The same with other keys."""
-        hidden = self.provider.secret_fields
+        hidden = self.provider.secret_fields | self.pbx.proofs
         hidden |= {name for wire, name in self.provider.wire_names.items() if wire in hidden}
         return {name: "another" if name in hidden else value for name, value in self.secrets.items()}
 

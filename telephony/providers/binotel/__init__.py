@@ -1,0 +1,1 @@
+"""Binotel: API 4.0 and its notifications."""
