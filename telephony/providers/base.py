@@ -68,11 +68,12 @@ class Question:
 class Advice:
     """What we could find out in time; all empty: the PBX goes on by itself.
 
-    `extension`: who shall take the call. `client`: the caller's name.
+    `extension`: who shall take the call, `phone`: a phone of his (E.164). `client`: the caller's name.
     """
 
     extension: str = ""
     client: str = ""
+    phone: str = ""
 
 
 class Refused(Exception):
@@ -392,6 +393,8 @@ class Provider(Vendor, ABC):
     """HTTP methods of its requests. An event that comes by GET has its fields in `Request.query`."""
     answer_seconds: ClassVar[float] = 1.5
     """Within how long its questions must be answered, the way there and back left out."""
+    rings_phones: ClassVar[bool] = False
+    """Whether its questions are answered with a phone to ring: where the manager has none, nothing is forwarded."""
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""
