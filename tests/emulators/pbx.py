@@ -151,6 +151,8 @@ class Pbx(ABC):
     people: Mapping[str, str] = {"101": "Operator One", "102": "Operator Two", "103": "Operator Three"}
     lacks: frozenset[str] = frozenset()
     """Names of scenarios that this vendor cannot tell."""
+    proves_itself: bool = True
+    """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
 
     def __init__(self, deliver: Callable[[Wire], Told]):
         self.deliver = deliver

@@ -39,6 +39,7 @@ class World:
         self.provider = PROVIDERS[slug]
         self.pbx: Pbx = EMULATED[slug](self.deliver)
         self.connection: Connection
+        self.token = ""
 
     @contextmanager
     def open(self) -> Iterator[World]:
@@ -65,7 +66,7 @@ class World:
 
     def deliver(self, wire: Wire) -> Told:
         request = Request(wire.method, wire.path, wire.body, wire.query, wire.headers, "127.0.0.1")
-        reply = webhooks.receive(self.provider, self.connection.address.token, request)
+        reply = webhooks.receive(self.provider, self.token or self.connection.address.token, request)
         return Told(reply.status, reply.body)
 
     def tells(self, call: Call) -> Row:
@@ -144,6 +145,8 @@ def test_who_cannot_prove_himself_tells_nothing(world: World) -> None:
     wires = list(world.pbx.events(call))
     world.connection.credentials = world.wrong
     world.connection.save()
+    if not world.pbx.proves_itself:
+        world.token = "another"
     assert {world.deliver(wire).status for wire in wires} <= {401, 403, 404}
     assert not InboxEvent.objects.exists()
 
