@@ -259,7 +259,8 @@ class _Pbx(_Replay):
 
     @staticmethod
     def _speaks_of_a_call(expect: dict[str, Any]) -> bool:
-        return any(expect.get(name) for name in ("direction", "outcome", "client_phone"))
+        """A PBX that only asks about a call tells nothing that becomes of it."""
+        return any(expect.get(name) for name in ("outcome", "client_phone", "state_sequence"))
 
     def _paired(self, expects: list[dict[str, Any]], calls: list[Call]) -> list[tuple[dict[str, Any], Call]]:
         """Each expectation with the call that meets it best."""
@@ -285,8 +286,7 @@ class _Pbx(_Replay):
             "talk_seconds": spoken["talk_seconds"],
             "first_extension": call.first_extension,
             "pbx_call_id": call.key,
-            # An empty one says nothing: questions of a PBX tell no states.
-            "state_sequence": self.states.get(call.pk, []) if expect.get("state_sequence") else [],
+            "state_sequence": self.states.get(call.pk, []),
             "missed_calls_created": int(spoken["outcome"] == "missed"),
             "recording_downloads": sum(row.state == Recording.State.STORED for row in recordings),
             "utm": {key.removeprefix("utm_"): value for key, value in call.utm.items()},
