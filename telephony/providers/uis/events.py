@@ -9,7 +9,6 @@ variables that are marked "seen" are from public receivers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Annotated, Any
 
@@ -20,7 +19,6 @@ from telephony.providers.base import (
     Direction,
     Leg,
     LegState,
-    Note,
     NotUnderstood,
     Outcome,
     Parsed,
@@ -32,7 +30,7 @@ from telephony.providers.base import (
 )
 from telephony.providers.values import Id, MaybeInteger, Model, Text, faults, local
 
-from . import questions, recordings
+from . import recordings
 
 _LONGEST_EXTENSION = 5
 
@@ -94,12 +92,9 @@ def party(number: str) -> Party:
 
 
 def read(path: str, fields: Mapping[str, Any], zone: tzinfo) -> list[Parsed]:
-    """What a notification says; nothing of a kind that we do not know. Raises `NotUnderstood`."""
-    kind = path.strip("/")
+    """What a notification says; nothing of a kind that we do not know, nor of a question. Raises `NotUnderstood`."""
     try:
-        if kind == questions.PATH:
-            return _question(questions.Asked.model_validate(fields))
-        if reader := _READERS.get(kind):
+        if reader := _READERS.get(path.strip("/")):
             event = _Event.model_validate(fields)
             told = event.notification_time
             return reader(event, local(told, zone) if told else AT_RECEIPT)
@@ -113,32 +108,23 @@ def read(path: str, fields: Mapping[str, Any], zone: tzinfo) -> list[Parsed]:
 # --- A call comes in --------------------------------------------------------------------------------------------------
 
 
-def _in_scenario(call: str, at: datetime, client: Party, line: str) -> Leg:
-    """An incoming call before anybody is rung."""
+def _in_scenario(event: _Event, at: datetime, seq: int, state: LegState) -> Leg:
+    """An incoming call as long as nobody has answered."""
     return Leg(
-        call=call,
+        call=event.call_session_id,
         at=at,
-        leg=call,
-        seq=1,
-        state=LegState.RINGING,
+        leg=event.call_session_id,
+        seq=seq,
+        state=state,
         place=Place.MENU,
-        caller=client,
-        virtual_number=line,
+        caller=event.contact,
+        virtual_number=event.virtual_phone_number,
         direction=Direction.IN,
     )
 
 
 def _incoming(event: _Event, at: datetime) -> list[Parsed]:
-    return [_in_scenario(event.call_session_id, at, event.contact, event.virtual_phone_number)]
-
-
-def _question(asked: questions.Asked) -> list[Parsed]:
-    """The scenario asks who shall take the call. When, it says in a form that is not documented."""
-    client = party(asked.client_number)
-    told: list[Parsed] = [_in_scenario(asked.call, AT_RECEIPT, client, asked.numb)]
-    if asked.keys:
-        told.append(Note(call=asked.call, at=AT_RECEIPT, text=f"DTMF: {asked.keys}"))
-    return told
+    return [_in_scenario(event, at, 1, LegState.RINGING)]
 
 
 # --- Employees --------------------------------------------------------------------------------------------------------
@@ -173,10 +159,7 @@ def _waiting(event: _Event, at: datetime) -> list[Parsed]:
 def _talk_started(event: _Event, at: datetime) -> list[Parsed]:
     """Whoever answers takes the call out of the scenario."""
     talks = _leg(event, at, 2, LegState.TALKING, event.direction)
-    if event.direction is not Direction.IN:
-        return [talks]
-    entry = _in_scenario(event.call_session_id, at, event.contact, event.virtual_phone_number)
-    return [talks, replace(entry, seq=2, state=LegState.ENDED)]
+    return [talks, _in_scenario(event, at, 2, LegState.ENDED)] if event.direction is Direction.IN else [talks]
 
 
 def _talk_finished(event: _Event, at: datetime) -> list[Parsed]:

@@ -19,21 +19,16 @@ NO_MANAGER = "no_manager"
 
 
 class Asked(Model):
-    """The parameters that a scenario sends; `input_result` is `None` where no key was pressed."""
+    """The parameters that a scenario sends, as far as we need them."""
 
     call: Id = Field(validation_alias=AliasChoices("cdr_id", "call_session_id"))
     numa: Text = ""
     numb: Text = ""
-    input_result: Text = ""
 
     @property
     def client_number(self) -> str:
         """Empty for a hidden caller, however that is written."""
         return self.numa if self.numa.removeprefix("+").isdecimal() else ""
-
-    @property
-    def keys(self) -> str:
-        return self.input_result if self.input_result.isdecimal() else ""
 
 
 def answer(advice: Advice) -> bytes:
