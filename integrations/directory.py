@@ -41,7 +41,7 @@ class _Memory:
     by_connection: dict[int, list[Wanting]] = field(default_factory=dict)
     by_id: dict[int, Wanting] = field(default_factory=dict)
     lines: dict[int, dict[str, str]] = field(default_factory=dict)
-    employee_phones: dict[int, frozenset[str]] = field(default_factory=dict)
+    employee_phones: dict[int, dict[str, int]] = field(default_factory=dict)
 
 
 _memory = _Memory()
@@ -100,8 +100,19 @@ def line_name(connection_id: int, number: str) -> str:
 
 
 def is_employee_phone(company_id: int, phone: str) -> bool:
+    return phone in _employee_phones(company_id)
+
+
+def phone_of(company_id: int, employee_id: int) -> str:
+    """A phone of an employee; empty where he has none."""
+    owners = _employee_phones(company_id).items()
+    return next((phone for phone, owner in owners if owner == employee_id), "")
+
+
+def _employee_phones(company_id: int) -> dict[str, int]:
+    """Whose each phone is."""
     known = _current().employee_phones
     if company_id not in known:
-        rows = EmployeePhone.objects.filter(company_id=company_id).values_list("phone", flat=True)
-        known[company_id] = frozenset(rows)
-    return phone in known[company_id]
+        rows = EmployeePhone.objects.filter(company_id=company_id).order_by("id")
+        known[company_id] = dict(rows.values_list("phone", "employee_id"))
+    return known[company_id]

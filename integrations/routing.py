@@ -113,4 +113,5 @@ def _to_manager(wanting: Wanting, client: Client, details: dict[str, Any]) -> Op
         return Opinion("manager_excluded", details=details)
     shorts = telephony_directory.extensions(wanting.company_id)
     number = min((number for number, short in shorts.items() if short.employee_id == employee_id), default="")
-    return Opinion("manager_found" if number else "manager_without_extension", number, details)
+    phone = directory.phone_of(wanting.company_id, employee_id)
+    return Opinion("manager_found" if number else "manager_without_extension", number, details, phone=phone)

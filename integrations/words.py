@@ -57,6 +57,9 @@ ROUTING: dict[str, Any] = {
     "manager_without_extension": gettext_lazy(
         "The manager of %(client)s (user %(manager)s in the CRM) has no extension."
     ),
+    "manager_without_phone": gettext_lazy(
+        "The manager of %(client)s has no phone in his card, and this PBX forwards to phones only."
+    ),
     "employee_phone": gettext_lazy("An employee's own phone is calling: such calls are not forwarded."),
     "crm_no_time": gettext_lazy("No time was left to ask the CRM before the greeting ended."),
     "crm_temporary": gettext_lazy("The CRM could not be reached in time to ask whose client this is."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -49,12 +49,13 @@ _open_questions: set[Future[None]] = set()
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """What a room above says of a call: an extension to send it to, or (empty) why not. `code` names the reason,
-    `client` is who calls, where that was found out."""
+    `client` is who calls, where that was found out, `phone` a phone of whoever has the extension."""
 
     code: str
     extension: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     client: Client | None = None
+    phone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,14 @@ def answer(known: Known, question: Question, received: float) -> Answered:
     questions.labels(known.provider.slug, "late" if late else "known" if opinion else "default").inc()
     if opinion is None:
         return Answered(Advice())
+    if known.provider.rings_phones and opinion.extension and not opinion.phone:
+        opinion = replace(opinion, code="manager_without_phone", extension="")
     advice = Advice() if late else _advice(opinion)
     return Answered(advice, _event(known, question, opinion, LATE if late else opinion.code, received))
 
 
 def _advice(opinion: Opinion) -> Advice:
-    return Advice(opinion.extension, opinion.client.name if opinion.client else "")
+    return Advice(opinion.extension, opinion.client.name if opinion.client else "", opinion.phone)
 
 
 def _event(known: Known, question: Question, opinion: Opinion, code: str, received: float) -> InboxEvent | None:

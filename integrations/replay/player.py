@@ -33,7 +33,7 @@ from telephony.events import ToldByHistory, history_event
 from telephony.exchanges import http_for
 from telephony.models import Call, Connection, Recording
 from telephony.providers import registry as pbxs
-from telephony.providers.base import HistoryLeg, Provider, Request
+from telephony.providers.base import Brand, HistoryLeg, Provider, Request
 from telephony.routing import Caller, Opinion
 from telephony.signals import calls_changed, routing_question
 
@@ -139,7 +139,18 @@ class _Replay:
 def pbx_secrets(provider: Provider, sample: dict[str, Any]) -> dict[str, Any]:
     """What a connection of the sample's account holds."""
     secrets = {provider.wire_names.get(key, key): value for key, value in sample.get("secrets", {}).items()}
-    return {**defaults(provider.form), **secrets}
+    return {**defaults(provider.form), **pbx_brand(provider, sample).defaults, **secrets}
+
+
+def pbx_brand(provider: Provider, sample: dict[str, Any]) -> Brand:
+    """The brand whose server the sample speaks to."""
+    paths = [exchange.get("path", "") for exchange in sample.get("exchanges", [])]
+
+    def spoken_to(brand: Brand) -> bool:
+        servers = tuple(value for value in brand.defaults.values() if "://" in value)
+        return any(path.startswith(servers) for path in paths)
+
+    return next(filter(spoken_to, provider.brands), provider.brands[0])
 
 
 def pbx_request(exchange: dict[str, Any]) -> Request:
@@ -162,7 +173,7 @@ class _Pbx(_Replay):
         self.provider = provider
         self.states: dict[int, list[str]] = {}
         self.connection = Connection(
-            company=self.company, provider=provider.slug, brand=provider.brands[0].slug, name=provider.title
+            company=self.company, provider=provider.slug, brand=pbx_brand(provider, sample).slug, name=provider.title
         )
         self.connection.credentials = pbx_secrets(provider, sample)
         self.connection.save()
@@ -187,7 +198,7 @@ class _Pbx(_Replay):
 
     def _send(self, exchange: dict[str, Any], token: str) -> None:
         request = pbx_request(exchange)
-        reply = pbx_webhooks.receive(self.provider, token, request)
+        reply = pbx_webhooks.receive(self.provider, self._wrong_token(exchange) or token, request)
         self.settle()
         self.compare_status(exchange, reply.status)
         if self.provider.handshake(request) and reply.body.decode() != exchange["response"]["body"]:
@@ -209,6 +220,13 @@ class _Pbx(_Replay):
         while inbox.drain():
             pass
         self.settle()
+
+    def _wrong_token(self, exchange: dict[str, Any]) -> str:
+        """The secret part of the address, where the sample has another one than its account's."""
+        own = self.sample.get("secrets", {}).get("hub_path_token")
+        parts = exchange["path"].split("/")
+        token = str(parts[3]) if own and parts[1:2] == ["hooks"] and len(parts) > 3 else ""
+        return "" if token == own else token
 
     def _watch(self, calls: list[Call], **_: Any) -> None:
         for call in calls:
@@ -239,8 +257,8 @@ class _Pbx(_Replay):
         if expect.get("employees") is not None:
             found = {user.extension: user.vendor_id for user in self.provider.users(http, secrets)}
             for row in expect["employees"]:
-                vendor_id = str(row.get("user_id", found.get(row["extension"])))
-                if found.get(row["extension"]) != vendor_id:
+                known = found.get(row["extension"] or "")
+                if known is None or known != str(row.get("user_id", row.get("employee_id", known))):
                     self.miss("employees", row, found)
         if expect.get("virtual_numbers") is not None:
             numbers = [row.number for row in self.provider.numbers(http, secrets)]
@@ -251,7 +269,8 @@ class _Pbx(_Replay):
     def _compare(self) -> None:
         calls = list(Call.objects.filter(company=self.company).order_by("started_at", "id"))
         self.played.calls = [self._spoken(call) for call in calls]
-        expects = [expect for expect in self.expects if self._speaks_of_a_call(expect)]
+        told = any(exchange.get("direction") == "vendor->hub" for exchange in self.exchanges)
+        expects = [expect for expect in self.expects if told and self._speaks_of_a_call(expect)]
         for name in ("calls_created", "stored_calls"):
             for expect in self.expects:
                 if name in expect and expect[name] is not None and expect[name] != len(calls):
@@ -263,7 +282,8 @@ class _Pbx(_Replay):
 
     @staticmethod
     def _speaks_of_a_call(expect: dict[str, Any]) -> bool:
-        return any(expect.get(name) for name in ("direction", "outcome", "client_phone"))
+        """A PBX that only asks about a call tells nothing that becomes of it."""
+        return any(expect.get(name) for name in ("outcome", "client_phone", "state_sequence"))
 
     def _paired(self, expects: list[dict[str, Any]], calls: list[Call]) -> list[tuple[dict[str, Any], Call]]:
         """Each expectation with the call that meets it best."""

@@ -67,6 +67,8 @@ def meaning(body: str, url: str = "") -> Any:
     """A body as plain data: JSON decoded, forms as dicts with JSON inside decoded, our own addresses made equal."""
     query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
     data = _decoded(body)
+    if isinstance(data, dict) and "jsonrpc" in data:
+        data.pop("id", None)  # the caller's own name of a request
     if query:
         data = {**query, **data} if isinstance(data, dict) else query
     return _plain(data)

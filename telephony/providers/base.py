@@ -68,11 +68,12 @@ class Question:
 class Advice:
     """What we could find out in time; all empty: the PBX goes on by itself.
 
-    `extension`: who shall take the call. `client`: the caller's name.
+    `extension`: who shall take the call, `phone`: a phone of his (E.164). `client`: the caller's name.
     """
 
     extension: str = ""
     client: str = ""
+    phone: str = ""
 
 
 class Refused(Exception):
@@ -398,6 +399,8 @@ class Provider(Vendor, ABC):
     sums_up: ClassVar[bool] = True
     """Whether its events say in the end what a call came to (`Summary`). Where they do not, a call is over with its
     last leg, and the history, which knows more, is asked soon."""
+    rings_phones: ClassVar[bool] = False
+    """Whether its questions are answered with a phone to ring: where the manager has none, nothing is forwarded."""
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""

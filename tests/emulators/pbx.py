@@ -153,6 +153,8 @@ class Pbx(ABC):
     """Names of scenarios that this vendor cannot tell."""
     proofs: frozenset[str] = frozenset()
     """Fields of the form that prove the sender without being secret, of vendors that sign nothing."""
+    proves_itself: bool = True
+    """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
 
     def __init__(self, deliver: Callable[[Wire], Told]):
         self.deliver = deliver

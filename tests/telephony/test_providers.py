@@ -40,6 +40,7 @@ class World:
         self.pbx: Pbx = EMULATED[slug](self.deliver)
         self.connection: Connection
         self.looked = False
+        self.token = ""
 
     @contextmanager
     def open(self) -> Iterator[World]:
@@ -66,7 +67,7 @@ class World:
 
     def deliver(self, wire: Wire) -> Told:
         request = Request(wire.method, wire.path, wire.body, wire.query, wire.headers, "127.0.0.1")
-        reply = webhooks.receive(self.provider, self.connection.address.token, request)
+        reply = webhooks.receive(self.provider, self.token or self.connection.address.token, request)
         self.looked = False
         return Told(reply.status, reply.body)
 
@@ -98,6 +99,11 @@ def world(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[Wo
         yield opened
 
 
+def known_as(recording: Recording, call: Call) -> str:
+    """What the PBX calls the audio: by its id or its link."""
+    return recording.key if recording.key in call.recordings else recording.vendor_url
+
+
 def able(world: World, capability: Capability) -> None:
     if capability not in world.provider.capabilities:
         pytest.skip(f"{world.provider.title} cannot: {capability}")
@@ -117,7 +123,7 @@ def test_a_call_of_each_kind_is_told_as_it_was(world: World, scenario: Scenario)
         rang = {person.extension for person in row.participants.all()}
         assert rang == set(scenario.rings)
     ready = row.recordings.filter(state=Recording.State.READY)
-    assert {recording.vendor_url or recording.key for recording in ready} == set(call.recordings)
+    assert {known_as(recording, call) for recording in ready} == set(call.recordings)
     assert all(200 <= told.status < 300 for told in world.pbx.answers)
 
 
@@ -156,6 +162,8 @@ def test_who_cannot_prove_himself_tells_nothing(world: World) -> None:
     wires = list(world.pbx.events(call))
     world.connection.credentials = world.wrong
     world.connection.save()
+    if not world.pbx.proves_itself:
+        world.token = "another"
     assert {world.deliver(world.pbx.forged(wire)).status for wire in wires} <= {401, 403, 404}
     assert not InboxEvent.objects.exists()
 
@@ -202,7 +210,7 @@ def test_a_recording_is_fetched_as_it_is(world: World) -> None:
         assert audio is not None
         with audio.content as file:
             file.seek(0)
-            assert file.read() == call.recordings[row.vendor_url or row.key]
+            assert file.read() == call.recordings[known_as(row, call)]
     assert Recording.objects.filter(state=Recording.State.READY).count() == len(call.recordings) > 0
 
 
