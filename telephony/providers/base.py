@@ -218,9 +218,14 @@ class Note(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias(Fact):
-    """`other` is one more id of the same call."""
+    """`other` is one more id of the same call.
+
+    `part`: under it a part of the call is told as if it were a call (some PBXs give a client who is handed on a new
+    id). The call is over with the last words on all of its parts, and the conversations of the parts add up.
+    """
 
     other: str
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +287,8 @@ class PbxNumber:
 @dataclass(frozen=True, slots=True)
 class HistoryLeg:
     """One row of the vendor's history. `direction` and `call_started_at` (where it is told) are those of the whole
-    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched."""
+    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched,
+    `links` the addresses of these, of a vendor that sends them."""
 
     call: str
     direction: Direction | None
@@ -295,6 +301,7 @@ class HistoryLeg:
     why: Outcome | None
     recordings: tuple[str, ...] = ()
     call_started_at: datetime | None = None
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,10 @@ class Pbx(ABC):
     people: Mapping[str, str] = {"101": "Operator One", "102": "Operator Two", "103": "Operator Three"}
     lacks: frozenset[str] = frozenset()
     """Names of scenarios that this vendor cannot tell."""
+    lacks_in_history: frozenset[str] = frozenset()
+    """Names of scenarios that its events tell, and its history not as they were."""
+    told_by_order: frozenset[str] = frozenset({"transferred"})
+    """Names of scenarios of which only the order of the events tells who was first."""
 
     def __init__(self, deliver: Callable[[Wire], Told]):
         self.deliver = deliver
