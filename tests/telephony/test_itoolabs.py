@@ -438,6 +438,17 @@ def test_who_cannot_be_called_is_not_asked_for(pbx: Emulator) -> None:
     assert pbx.dialled == []
 
 
+@pytest.mark.parametrize("answer", ["users", "makecall"])
+def test_a_dial_is_in_doubt_only_after_it_was_sent(answer: str) -> None:
+    people = {"items": [{"login": "manager101", "ext": "101"}], "info": {"total": 1}}
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.get(f"{HOST}/crmapi/v1/users", json=people, status=502 if answer == "users" else 200)
+        mock.post(f"{HOST}/crmapi/v1/makecall", body="<html>", status=502)
+        with pytest.raises(Temporary) as error:
+            ITOOLABS.dial(free(), SECRETS, command="", extension="101", phone="+79001234567", line="")
+    assert error.value.fate_unknown is (answer == "makecall")
+
+
 def test_a_list_is_read_to_its_end(pbx: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telephony.providers.itoolabs.api._PAGE", 2)
     assert len(ITOOLABS.users(free(), pbx.secrets)) == 3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from outbound.errors import Rejected
+from outbound.errors import OutboundError, Rejected
 
 from . import directory
 from .api import Api
@@ -19,7 +19,11 @@ def dial(api: Api, *, extension: str, phone: str, line: str) -> None:
     """Call the employee first and the client second. `line` is shown where the PBX lets it be."""
     if not _PHONE.fullmatch(phone):
         raise Rejected(f"not sent to the PBX: {phone!r} is no phone number", code="invalid")
-    staff = directory.staff(api)
+    try:
+        staff = directory.staff(api)
+    except OutboundError as error:
+        error.fate_unknown = False  # nobody was dialled yet
+        raise
     call = {"phone": phone.lstrip("+"), "user": staff.login(extension)}  # a plus is refused by some brands
     if line:
         call["clid"] = line.lstrip("+")
