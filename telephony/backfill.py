@@ -68,7 +68,8 @@ def ours(connection: Connection, keys: Iterable[str]) -> dict[str, Call]:
     for lot in _lots(list(keys)):
         known = {call.key: call for call in Call.objects.filter(connection=connection, key__in=lot)}
         aliases = CallAlias.objects.filter(connection=connection, key__in=lot).select_related("call")
-        known |= {alias.key: alias.call for alias in aliases}
+        by_id = {call.pk: call for call in known.values()}
+        known |= {alias.key: by_id.setdefault(alias.call_id, alias.call) for alias in aliases}
         calls.load_people(known.values())
         found |= known
     return found
@@ -80,14 +81,15 @@ def _lots(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def compare(run: HistoryRun, legs: Iterable[HistoryLeg]) -> list[Compared]:
     """The calls of the history, each beside ours."""
+    legs = list(legs)
+    known = ours(run.connection, {leg.call for leg in legs})
     by_call: dict[str, list[HistoryLeg]] = defaultdict(list)
     for leg in legs:
-        by_call[leg.call].append(leg)
-    known = ours(run.connection, by_call)
+        by_call[known[leg.call].key if leg.call in known else leg.call].append(leg)
     now = timezone.now() + shift_of(run.connection)
     found = []
     for key, rows in by_call.items():
-        call = known.get(key)
+        call = known.get(rows[0].call)
         told = ToldByHistory(call=key, legs=tuple(rows), journal_only=_journal_only(run, call, rows))
         folded = fold(told.facts(now))
         found.append(Compared(told, call, folded, _verdict(run, call, told, folded, now)))

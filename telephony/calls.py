@@ -18,7 +18,7 @@ from . import directory, statements
 from .directory import Known, Short
 from .events import AnswerGiven, parse
 from .fold import LONGEST, CallState, FoldedCall, fold
-from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
+from .models import Call, CallAlias, Command, Decision, ExchangeCall, InboxEvent, Participant, Recording
 from .providers.base import Alias, Direction, Fact, Leg, LegState, Parsed, RecordingState
 
 CallKey = tuple[int, str]
@@ -53,6 +53,7 @@ def take_in(told: Told) -> list[Call]:
     if not told.facts:
         return []
     calls = _load_calls(told)
+    _join(told, calls)
     _load_earlier_facts(told, calls)
     dials = _dials(told)
     load_people(calls.values())
@@ -88,24 +89,7 @@ def _load_calls(told: Told) -> dict[CallKey, Call]:
         for alias in statements.select(CallAlias, known):
             _move(told, (alias.connection_id, alias.key), (alias.connection_id, alias.call.key))
             calls[(alias.connection_id, alias.call.key)] = alias.call
-    _load_by_aliases_told(told, calls)
-    for key in [key for key in told.facts if key not in calls]:
-        for fact in told.facts[key]:
-            if isinstance(fact, Alias):
-                _move(told, (key[0], fact.other), key)
     return calls
-
-
-def _load_by_aliases_told(told: Told, calls: dict[CallKey, Call]) -> None:
-    """The history may have told a call first, under the other of its ids."""
-    unknown = {key: facts for key, facts in told.facts.items() if key not in calls}
-    others = {(key[0], fact.other): key for key, facts in unknown.items() for fact in facts if isinstance(fact, Alias)}
-    wanted: dict[str, Iterable[Any]] = {"connection_id": {key[0] for key in others}, "key": {key[1] for key in others}}
-    for call in statements.select(Call, wanted):
-        known = (call.connection_id, call.key)
-        if known in others:
-            _move(told, others[known], known)
-            calls[known] = call
 
 
 def find(keys: Collection[CallKey]) -> dict[CallKey, Call]:
@@ -123,6 +107,54 @@ def _move(told: Told, old: CallKey, new: CallKey) -> None:
     if old != new and old in told.facts:
         told.facts[new] += told.facts.pop(old)
         told.events[new] += told.events.pop(old, [])
+
+
+def _join(told: Told, calls: dict[CallKey, Call]) -> None:
+    """Take together what turns out to be one call: what was told under both ids, and what stood apart so far."""
+    named = {
+        (key[0], fact.other): key for key, facts in told.facts.items() for fact in facts if isinstance(fact, Alias)
+    }
+    if not named:
+        return
+    apart = _apart(named)
+    for other in named:
+        whole = _whole(other, named)
+        part = apart.get(other)
+        if whole == other or _sealed(calls, whole) or (part and part.sealed_at):
+            continue
+        _move(told, other, whole)
+        if part is None:
+            continue
+        calls.pop(other, None)
+        if whole in calls:
+            _absorb(calls[whole], part)
+        else:
+            part.key = whole[1]
+            Call.objects.filter(pk=part.pk).update(key=part.key)
+            calls[whole] = part
+
+
+def _apart(named: Collection[CallKey]) -> dict[CallKey, Call]:
+    """The calls that stand under these ids."""
+    rows = statements.select(Call, {"connection_id": {key[0] for key in named}, "key": {key[1] for key in named}})
+    return {(call.connection_id, call.key): call for call in rows if (call.connection_id, call.key) in named}
+
+
+def _whole(other: CallKey, named: dict[CallKey, CallKey]) -> CallKey:
+    """The call that an id belongs to in the end: a part may have parts."""
+    whole = named[other]
+    for _ in named:
+        whole = named.get(whole, whole)
+    return whole
+
+
+def _absorb(whole: Call, part: Call) -> None:
+    """What belonged to the part belongs to the whole; CRMs are told of the whole from now on."""
+    for model in (InboxEvent, CallAlias, Command, Decision):
+        model._default_manager.filter(call=part).update(call=whole)
+    Recording.objects.filter(call=part).exclude(key__in=whole.recordings.values("key")).update(call=whole)
+    ExchangeCall.objects.filter(call=part).exclude(exchange__in=whole.exchanges.values("pk")).update(call=whole)
+    part.delete()
 
 
 def _sealed(calls: dict[CallKey, Call], key: CallKey) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 import structlog
@@ -76,9 +77,10 @@ class ToldByHistory(BaseModel):
                 recording=recording,
                 state=RecordingState.READY,
                 extension=leg.callee.extension or leg.caller.extension,
+                url=url,
             )
             for leg in self.legs
-            for recording in leg.recordings
+            for recording, url in zip_longest(leg.recordings, leg.links[: len(leg.recordings)], fillvalue="")
         ]
         return [CallHistory(call=self.call, at=at, legs=self.legs, journal_only=self.journal_only), *ready]
 

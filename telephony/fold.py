@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from .providers.base import (
+    Alias,
     CallHistory,
     Closed,
     Direction,
@@ -121,7 +122,7 @@ def fold(facts: Iterable[Fact], dials: Collection[str] = (), *, sums_up: bool = 
     _read_shares(call, lines, callback)
     _read_times(call, facts, history)
     _read_state(call, lines, callback)
-    summary = _last_summary(facts)
+    summary = _last_word(facts, lines)
     closed = next((fact for fact in facts if isinstance(fact, Closed)), None)
     if past:
         _finish_by_history(call, lines, summary, _counted(history))
@@ -214,14 +215,33 @@ def _last_history(facts: list[Fact]) -> CallHistory | None:
     return max(histories, key=lambda fact: (fact.at, repr(fact.legs)), default=None)
 
 
-def _last_summary(facts: list[Fact]) -> Summary | None:
+def _last_word(facts: list[Fact], lines: list[_LegLine]) -> Summary | None:
+    """What the vendor says of the whole call in the end. Where parts of it were told as calls, each has a last word."""
+    told = _summaries(facts)
+    if not any(isinstance(fact, Alias) and fact.part for fact in facts):
+        return max(told, key=lambda summary: summary.at, default=None)
+    last = {summary.call: summary for summary in sorted(told, key=lambda each: (each.at, each.call))}
+    if not last or {line.first.call for line in lines} - last.keys():
+        return None
+    parts = list(last.values())
+    outcomes = [part.outcome for part in parts]
+    return replace(
+        parts[-1],
+        started_at=min((part.started_at for part in parts if part.started_at), default=None),
+        answered_at=min((part.answered_at for part in parts if part.answered_at), default=None),
+        outcome=Outcome.ANSWERED if Outcome.ANSWERED in outcomes else outcomes[-1],
+        talk_seconds=sum(part.talk_seconds or 0 for part in parts),
+    )
+
+
+def _summaries(facts: list[Fact]) -> list[Summary]:
     """What was told again later, by the clock of receipt, counts from when it was told first."""
     told: dict[Summary, Summary] = {}
     for fact in facts:
         if isinstance(fact, Summary):
             same = replace(fact, at=_EARLY)
             told[same] = min(told.get(same, fact), fact, key=lambda summary: summary.at)
-    return max(told.values(), key=lambda summary: summary.at, default=None)
+    return list(told.values())
 
 
 def _past_lines(history: CallHistory) -> list[_LegLine]:

@@ -177,7 +177,9 @@ def _closed(row: InboxEvent) -> str:
 
 
 def _told(row: InboxEvent) -> str:
-    legs = ToldByHistory.model_validate_json(bytes(row.body)).model_dump_json(indent=2, include={"legs"})
+    legs = ToldByHistory.model_validate_json(bytes(row.body)).model_dump_json(
+        indent=2, include={"legs"}, exclude={"legs": {"__all__": {"links"}}}
+    )
     return _("The history of calls in the PBX says:") + "\n" + legs
 
 

@@ -219,9 +219,14 @@ class Note(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias(Fact):
-    """`other` is one more id of the same call."""
+    """`other` is one more id of the same call.
+
+    `part`: under it a part of the call is told as if it were a call (some PBXs give a client who is handed on a new
+    id). The call is over with the last words on all of its parts, and the conversations of the parts add up.
+    """
 
     other: str
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,9 +288,9 @@ class PbxNumber:
 @dataclass(frozen=True, slots=True)
 class HistoryLeg:
     """One row of the vendor's history. `direction` and `call_started_at` (where it is told) are those of the whole
-    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched.
-    `talk_seconds`: how long somebody talked with the client on this leg, where the vendor counts that: the sum is
-    the call's, also where one leg began before another had ended."""
+    call, `ended_at` is None while the leg goes on, `recordings` are the vendor's ids of audio that can be fetched,
+    `links` the addresses of these, of a vendor that sends them. `talk_seconds`: how long somebody talked with the
+    client on this leg, where the vendor counts that: the sum is the call's, whatever lies between the legs."""
 
     call: str
     direction: Direction | None
@@ -299,6 +304,7 @@ class HistoryLeg:
     recordings: tuple[str, ...] = ()
     call_started_at: datetime | None = None
     talk_seconds: int | None = None
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

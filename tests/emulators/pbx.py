@@ -155,6 +155,10 @@ class Pbx(ABC):
     """Fields of the form that prove the sender without being secret, of vendors that sign nothing."""
     proves_itself: bool = True
     """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
+    lacks_in_history: frozenset[str] = frozenset()
+    """Names of scenarios that its events tell, and its history not as they were."""
+    told_by_order: frozenset[str] = frozenset({"transferred"})
+    """Names of scenarios of which only the order of the events tells who was first."""
 
     def __init__(self, deliver: Callable[[Wire], Told]):
         self.deliver = deliver

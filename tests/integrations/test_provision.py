@@ -333,7 +333,7 @@ WRONG = [
     ("name: Boris Petrov", "name: Anna Ivanova", "employees[1].name", "there already"),
     ("name: Boris Petrov", "nome: Boris Petrov", "employees[1].name", "is missing"),
     ("name: Boris Petrov", "name: yes", "employees[1].name", "write it in quotes"),
-    ("provider: mango", "provider: mongo", "connections[0].provider", "is not installed; there are: mango"),
+    ("provider: mango", "provider: mongo", "connections[0].provider", "is not installed; there are: "),
     ("brand: mango", "brand: papaya", "connections[0].brand", "is no brand"),
     ("api_url: http://127.0.0.1:9201", "api_url: 'ftp:nowhere'", "connections[0].credentials.api_url", "address"),
     ("      api_salt: demo0vpbx0api0salt000000000000b2\n", "", "connections[0].credentials.api_salt", "required"),
