@@ -47,7 +47,7 @@ def search(asked: str) -> list[Found]:
 
 
 def folded(text: str) -> str:
-    """What is left of a name when capitals, accents, blanks and signs do not count: `BİRLink` is `birlink`."""
+    """What is left of a name when capitals, accents, blanks and signs do not count."""
     plain = unicodedata.normalize("NFKD", text.translate(_ALIKE)).casefold().translate(_ALIKE)
     return "".join(filter(str.isalnum, plain))
 

@@ -17,6 +17,7 @@ from django.utils import translation
 from employees.models import Role
 from integrations import dials, words
 from outbound import errors
+from telephony import routing
 from telephony import words as telephony_words
 from tests.portal.conftest import World
 from tests.portal.test_isolation import ARGUMENTS, pages
@@ -55,7 +56,7 @@ def test_routing_and_tracking_codes_have_words() -> None:
     codes = set(re.findall(r'Opinion\("(\w+)"', text)) | set(re.findall(r'code="(\w+)"', text))
     codes |= set(re.findall(r'else "(\w+)", details', text))
     codes |= set(re.findall(r'return "([a-z]+_[a-z_]+)"$', text, re.M))
-    codes |= set(re.findall(r'"(crm_\w+)"\)', text))
+    codes |= set(re.findall(r'"(crm_\w+)"\)', text)) | {routing.LATE, routing.TOO_LATE}
     assert {"manager_found", "nobody_known", "too_late", "recognised", "crm_no_time"} <= codes
     assert codes <= words.DECISIONS.keys()
 

@@ -304,7 +304,7 @@ def test_events_that_come_after_the_history_belong_to_its_call(pbx: Account, fir
         pbx.tell(wire)
     row = Row.objects.get()
     assert {name: getattr(row, name) for name in call.truth} == call.truth
-    assert row.key == call.in_history
+    assert row.key == call.id
 
 
 def look(connection: Connection) -> None:
