@@ -88,6 +88,13 @@ class Call:
     recordings: dict[str, bytes] = field(default_factory=dict)
     history_id: str = ""
 
+    def agrees(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of our journal tells this call. Where nobody talked, each of those who rang will do."""
+        told = {name: row[name] for name in self.truth}
+        if not self.scenario.talks and told["extension"] in self.scenario.rings:
+            told["extension"] = self.truth["extension"]
+        return told == self.truth
+
     @property
     def in_history(self) -> str:
         return self.history_id or self.id
@@ -151,12 +158,17 @@ class Pbx(ABC):
     people: Mapping[str, str] = {"101": "Operator One", "102": "Operator Two", "103": "Operator Three"}
     lacks: frozenset[str] = frozenset()
     """Names of scenarios that this vendor cannot tell."""
+    typed: Mapping[str, str] = {}
+    """What a customer types where the form takes no address of this machine."""
     proofs: frozenset[str] = frozenset()
     """Fields of the form that prove the sender without being secret, of vendors that sign nothing."""
     proves_itself: bool = True
     """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
     lacks_in_history: frozenset[str] = frozenset()
     """Names of scenarios that its events tell, and its history not as they were."""
+    told_apart: frozenset[str] = frozenset()
+    """Names of scenarios whose parts are told as calls before it turns out that they are one: a CRM may have shown a
+    card for a part, and has no end of it."""
     told_by_order: frozenset[str] = frozenset({"transferred"})
     """Names of scenarios of which only the order of the events tells who was first."""
 

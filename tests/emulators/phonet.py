@@ -23,6 +23,7 @@ class Emulator(Pbx):
     """So many sessions are `refused` although they are new; `private`: recordings want a session too; `live` are the
     calls that go on."""
 
+    typed = {"account_domain": "demo0001.phonet.com.ua"}
     # Of a group that rings events and history name the group, and of its members only who answers.
     lacks = frozenset({"missed by a group", "a group, the second answers"})
 
@@ -178,7 +179,7 @@ def legs(call: Call) -> list[dict[str, Any]]:
         dialled = began + place * kind.seconds
         found.append(
             {
-                "uuid": call.id if not place else f"{call.id[:-4]}f{place:03x}",
+                "uuid": call.id if not place else f"{place:x}{call.id[1:]}",
                 "parentUuid": call.id if place else None,
                 "dialAt": dialled,
                 "bridgeAt": dialled + RING if kind.talks else None,

@@ -76,7 +76,20 @@ class Installation:
         for (slug, line), made in zip(self.lines.items(), stack.provision_all(rows), strict=True):
             line.url = made["connections"]["pbx"]["webhook_url"]
             self.crms[slug].fire_app_install(made["crm_credentials"]["portal"]["handler_url"])
+        self._lead_to_emulators()
         stack.wait_quiet(60)
+
+    def _lead_to_emulators(self) -> None:
+        """The addresses of PBXs whose form takes none of this machine."""
+        secrets = {slug: line.pbx.secrets for slug, line in self.lines.items() if line.pbx.typed}
+        lines = (
+            "from telephony.models import Connection",
+            f"for slug, known in {secrets!r}.items():",
+            "    row = Connection.objects.get(provider=slug)",
+            "    row.credentials = {**row.credentials, **known}",
+            "    row.save()",
+        )
+        self.stack.shell("\n".join(lines))
 
     def play(self) -> dict[str, list[Call]]:
         """All PBXs at once, while the product is killed and the CRMs say 503."""
@@ -95,8 +108,23 @@ class Installation:
         for role in self.stack.roles():
             self.stack.spawn(role)
         wait_until(self.stack.ready, "the product is not back", 60)
+        self._look_into_histories()
         wait_until(self._quiet, lambda: str(self.stack.busy()), 120, every=0.2)
         return played
+
+    def _look_into_histories(self) -> None:
+        """Of PBXs whose events do not say what a call came to; by itself the product does it some minutes later."""
+        lines = (
+            "from datetime import timedelta",
+            "from django.utils import timezone",
+            "from telephony import history",
+            "from telephony.models import Connection",
+            "now = timezone.now()",
+            "for row in Connection.objects.all():",
+            "    if not row.protocol.sums_up:",
+            "        history.start(row, history.Kind.SCHEDULED, now - timedelta(hours=6), now)",
+        )
+        self.stack.shell("\n".join(lines))
 
     def _break(self, over: threading.Event) -> None:
         for _kill in range(KILLS):
@@ -126,12 +154,12 @@ class Installation:
 
 def _company(slug: str, pbx: Pbx, crm_url: str) -> dict[str, Any]:
     row = company("", crm_url, f"Shop {slug}", prefix=slug)
-    row["users"][0]["email"] = f"owner@{slug}.example"
+    row["users"][0]["email"] = f"owner@{slug.replace('_', '-')}.example"
     row["connections"][0] |= {
         "provider": slug,
         "brand": registry.get(slug).brands[0].slug,
         "name": slug,
-        "credentials": pbx.secrets,
+        "credentials": {**pbx.secrets, **pbx.typed},
     }
     return row
 
@@ -158,8 +186,10 @@ def test_every_call_is_here_once_and_in_the_crm_once(ended: tuple[Installation, 
     for call in played[slug]:
         rows = installation.stack.rows("SELECT * FROM telephony_call WHERE key = %s", call.id)
         assert len(rows) == 1, call
-        assert {name: rows[0][name] for name in call.truth} == call.truth, call
+        assert call.agrees(rows[0]), (call.scenario.name, call.truth, {name: rows[0][name] for name in call.truth})
         cards = [card for card in crm.calls if card.phone == f"+{call.client}"]
+        if call.scenario.name in line.pbx.told_apart:
+            cards = [card for card in cards if card.finish]
         (sync,) = installation.stack.rows("SELECT * FROM integrations_callsync WHERE call_id = %s", rows[0]["id"])
         if reason := NOT_WRITTEN.get(call.scenario.name):
             assert (sync["reason"], cards) == (reason, []), call
