@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import responses
 
+from employees.forms import defaults
 from integrations import directory
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, Temporary, VendorFault
 from outbound.http import Http
@@ -522,6 +523,25 @@ def test_the_errors_of_the_sample() -> None:
             except OutboundError as error:
                 found.append((told, type(error)))
     assert found == [(told, KINDS.get(told, "ok")) for told in expect["hub_error_kinds"]]
+
+
+# --- The form ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("+7 (495) 000-00-01", "74950000001"), ("74950000001", "74950000001")])
+def test_a_number_is_kept_as_digits(typed: str, kept: str) -> None:
+    form = UIS.form(_filled(typed))
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data["virtual_number"] == kept
+
+
+@pytest.mark.parametrize("typed", ["", "101", "sip:101@example"])
+def test_what_is_no_number_is_refused(typed: str) -> None:
+    assert set(UIS.form(_filled(typed)).errors) == {"virtual_number"}
+
+
+def _filled(number: str) -> dict[str, Any]:
+    return defaults(UIS.form) | {"access_token": TOKEN, "virtual_number": number}
 
 
 # --- The check --------------------------------------------------------------------------------------------------------

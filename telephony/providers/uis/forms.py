@@ -30,6 +30,7 @@ class UisForm(forms.Form):
     virtual_number = forms.CharField(
         label=pgettext_lazy("UIS", "Virtual number"),
         help_text=pgettext_lazy("UIS", "From which clients are called by a click, unless another one is chosen"),
+        widget=forms.TextInput(attrs={"placeholder": "74950000001"}),
         max_length=32,
     )
     timezone = forms.ChoiceField(
