@@ -24,7 +24,7 @@ from tests.stack import Stack, company, production_missing, running, wait_until
 
 from .calls import DEFAULT, USERS
 
-ROUNDS = 3
+ROUNDS = 2
 KILLS = 3
 NOT_WRITTEN = {"internal": "internal_call", "hidden number": "hidden_number"}
 

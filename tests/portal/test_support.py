@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from employees.admin import FactAdmin
 from employees.sites import support
-from telephony.models import InboxEvent
+from telephony.models import InboxEvent, PbxWish
 from tests import factories as make
 from tests.portal.conftest import World
 
@@ -31,6 +31,7 @@ def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: Worl
     make.CrmEventFactory(credential=mine.credential)
     make.ExchangeFactory(company=mine.company, call=mine.call)
     make.CommandFactory(connection=mine.connection)
+    PbxWish.objects.create(company=mine.company, name="mine PBX")
     name = f"support:{row.opts.app_label}_{row.opts.model_name}"
     response = desk.get(reverse(f"{name}_changelist"))
     assert response.status_code == 200
