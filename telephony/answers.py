@@ -24,6 +24,7 @@ def note(answers: list[tuple[InboxEvent, AnswerGiven]], changed: Iterable[Call])
         return
     found = calls.find({(event.connection_id, given.call) for event, given in answers})
     decided = set(Decision.objects.filter(call__in=found.values(), kind=ROUTING).values_list("call_id", flat=True))
+    decisions = []
     for event, given in answers:
         call = found.get((event.connection_id, given.call))
         if call is None:
@@ -31,7 +32,10 @@ def note(answers: list[tuple[InboxEvent, AnswerGiven]], changed: Iterable[Call])
         event.call_id = call.pk
         if call.pk not in decided:  # else the PBX asked twice
             decided.add(call.pk)
-            _decide(call, event, given)
+            decisions.append(_decision(call, event, given))
+            if given.client:
+                Call.objects.filter(pk=call.pk, client=None).update(client_id=given.client)
+    Decision.objects.bulk_create(decisions)
 
 
 def _that_waited(new: list[Call]) -> list[tuple[InboxEvent, AnswerGiven]]:
@@ -53,8 +57,8 @@ def _that_waited(new: list[Call]) -> list[tuple[InboxEvent, AnswerGiven]]:
     return theirs
 
 
-def _decide(call: Call, event: InboxEvent, given: AnswerGiven) -> None:
-    Decision.objects.create(
+def _decision(call: Call, event: InboxEvent, given: AnswerGiven) -> Decision:
+    return Decision(
         call=call,
         at=event.received_at,
         kind=ROUTING,
@@ -62,5 +66,3 @@ def _decide(call: Call, event: InboxEvent, given: AnswerGiven) -> None:
         details=given.details,
         milliseconds=given.milliseconds,
     )
-    if given.client:
-        Call.objects.filter(pk=call.pk, client=None).update(client_id=given.client)

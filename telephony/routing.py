@@ -211,9 +211,8 @@ def _route(call: Call, opinion: Opinion, end: float) -> str:
 
 
 def _ask(caller: Caller, budget: float) -> Opinion | None:
-    """The first opinion of the rooms above; None when nobody there has any, or there is no time to ask."""
-    if budget <= 0:
-        return None
+    """The first opinion of the rooms above; None when nobody there has any. Without time they know what is written in
+    the book, and the passport says that it was too late."""
     for receiver, opinion in routing_question.send_robust(sender=Caller, caller=caller, deadline=budget):
         if isinstance(opinion, Exception):
             log.error("routing question failed", receiver=str(receiver), error=str(opinion))

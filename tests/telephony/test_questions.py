@@ -177,3 +177,11 @@ def test_an_answer_given_before_the_call_is_known_is_noted_with_it(desk: Desk) -
     asked.save()
     inbox.drain()
     assert Decision.objects.get().call == notes.get().call == Call.objects.get()
+
+
+def test_a_question_that_found_no_time_is_said_to_be_late(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All threads were busy, say: who calls is looked up all the same, for the passport."""
+    monkeypatch.setattr(Zadarma, "answer_seconds", -1.0)
+    desk.opinion = lambda *_: Opinion("manager_found", "103")
+    assert desk.rings() == {}
+    assert noted().code == routing.LATE
