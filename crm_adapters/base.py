@@ -387,6 +387,11 @@ class Adapter(Vendor, ABC):
         return type(self).events is not Adapter.events
 
     @property
+    def retires(self) -> bool:
+        """Whether something of ours is to be taken down in it."""
+        return type(self).retire is not Adapter.retire
+
+    @property
     def prepares(self) -> bool:
         """Whether there is something to be set up in this CRM."""
         return type(self).prepare is not Adapter.prepare
