@@ -36,6 +36,13 @@ def find(company: Company, phone: str, source: str = "", fresher_than: datetime 
     return clients.first()
 
 
+def forget(company: Company, source: str, entity: str) -> None:
+    """A record of a CRM is under other phones now, or under none: calls keep the name that they had."""
+    ClientPhone.objects.filter(
+        company=company, client__company=company, client__source=source, client__entity=entity
+    ).delete()
+
+
 @transaction.atomic
 def remember(company: Company, phone: str, entry: Entry) -> Client:
     """Mirror what a CRM said of `phone`. The phone leaves the clients of this source that had it before."""

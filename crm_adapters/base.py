@@ -22,7 +22,7 @@ from django import forms
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
-from outbound.vendors import Check, Vendor
+from outbound.vendors import Check, Refused, Reply, Vendor
 
 Secrets = Mapping[str, str]
 """What a credential holds, by field name: what the form asked for and what the CRM gave us (tokens)."""
@@ -121,7 +121,8 @@ class Priority(enum.IntEnum):
 class Step:
     """The next thing to do for a call. `name` is kept as the intent while the request is under way.
 
-    `settle`: seconds to wait for what belongs together (a group that begins to ring), where requests are scarce.
+    `settle`: seconds to wait for what belongs together: a group that begins to ring, where requests are scarce, or
+    minutes for a recording, where the CRM takes all in one. Whatever changes the call meanwhile plans anew.
     `keeps`: notes that are kept with the intent, before the request: what a repetition must say as the first try did,
     though the call has moved on.
     """
@@ -204,6 +205,13 @@ class CrmUser:
     active: bool = True
 
 
+class Choice(NamedTuple):
+    """Something of the CRM that a setting names: a pipeline, a template, a kind of task."""
+
+    id: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request of a CRM as it came. `path` is what follows the credential's own address, `headers` are lower-case."""
@@ -213,14 +221,6 @@ class Request:
     body: bytes
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    """The sender is not proven: answered with `status`, counted, not stored."""
-
-    def __init__(self, status: int, code: str):
-        super().__init__(code)
-        self.status, self.code = status, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,8 @@ class Event:
 class DialRequested(Event):
     """An employee clicked a number. `crm_call` is the CRM's id of the call it has registered already, if it has.
 
-    `at`: when he did, where the CRM says so. The house refuses what comes too late.
+    Who clicked is named by `crm_user`, or by his `extension` where the CRM knows no more. `at`: when he did, where the
+    CRM says so. The house refuses what comes too late.
     """
 
     at: datetime | None = None
@@ -252,6 +253,16 @@ class SecretsChanged(Event):
 
     secrets: Mapping[str, str]
     installed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientChanged(Event):
+    """What the CRM knows of a client has changed: `match` with his `phones`, or None when he is gone or not told."""
+
+    entity: str
+    entity_id: str
+    phones: tuple[str, ...] = ()
+    match: ClientMatch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +289,17 @@ class Adapter(Vendor, ABC):
     credential_form: ClassVar[type[forms.Form]]
     settings_form: ClassVar[type[forms.Form]]
     """The documented toggles, in blocks: the form has `blocks`, pairs of a title and names of fields. A field whose
-    widget has the attribute `data-source="users"` is a choice of the CRM's users."""
+    widget has the attribute `data-source` is a choice of what the CRM has: of its `users`, or of another list that
+    `choices` knows by that name."""
+    step_titles: ClassVar[Mapping[str, Any]]
+    """What each of its steps has done, in words (`gettext_lazy`): name → title."""
+    reasons: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
+    """Codes of `refuses` that only this CRM has, in words (`gettext_lazy`): code → why this call, and in short which
+    calls, for their number. (`hidden_number` has words already.)"""
+    methods: ClassVar[frozenset[str]] = frozenset({"POST"})
+    """HTTP methods of the CRM's requests. An event that comes by GET has its fields in `Request.query`."""
+    kept_headers: ClassVar[frozenset[str]] = frozenset()
+    """Headers (lower-case) of its requests that an event is understood by, beside the usual ones."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Names of credential fields that are never shown again."""
     token_fields: ClassVar[tuple[str, ...]] = ()
@@ -340,10 +361,38 @@ class Adapter(Vendor, ABC):
     def prepare(
         self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str], settings: Settings
     ) -> None:
-        """Set up in the CRM what the integration needs (event handlers, lines: number → name). Repeatable."""
+        """Set up in the CRM what the integration needs. Repeatable; once it went through, the account is connected.
+
+        `lines`, number → name, are those whose calls are written; `settings` those of an active integration.
+        """
+
+    def retire(self, http: Http, secrets: Secrets) -> None:
+        """Take down what `prepare` has set up: no active integration needs it any more. Repeatable."""
+
+    def spelt(self, number: str) -> str:
+        """A number of ours (E.164) as the customer must type it in the CRM; empty where the CRM needs none."""
+        return ""
+
+    def shown_as(self, secrets: Secrets) -> str:
+        """What names the account in lists, until the customer gives it a name."""
+        return secrets.get("domain", "")
+
+    @property
+    def tells(self) -> bool:
+        """Whether this CRM sends us events."""
+        return type(self).events is not Adapter.events
+
+    @property
+    def prepares(self) -> bool:
+        """Whether there is something to be set up in this CRM."""
+        return type(self).prepare is not Adapter.prepare
 
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
         return []
+
+    def choices(self, http: Http, secrets: Secrets, source: str) -> list[Choice]:
+        """What a field of the settings with `data-source=source` may name, in the order in which it is shown."""
+        raise NotImplementedError
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         """Whom the CRM knows under `phone`, within `deadline` seconds."""
@@ -352,9 +401,20 @@ class Adapter(Vendor, ABC):
     def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:
         """A call that the CRM asked for could not be made: close what the CRM opened for it."""
 
+    def handshake(self, request: Request) -> Reply | None:
+        """The answer to a request that is no event (a browser asks whether it may ask, say); None for an event.
+
+        Nobody is proven and nothing is stored: answer what anybody may know.
+        """
+        return None
+
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         """Prove the sender of an event; raises `Refused`."""
         raise Refused(404, "not_found")
+
+    def reply(self, request: Request, secrets: Secrets) -> Reply:
+        """What to answer once the event is on disk."""
+        return Reply(body=b"")
 
     def events(self, request: Request, http: Http, secrets: Secrets) -> list[Event]:
         """What a stored event says."""

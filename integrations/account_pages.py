@@ -25,7 +25,7 @@ from outbound.errors import OutboundError
 from telephony.account_forms import guide
 from telephony.words import unreachable
 
-from . import credentials, crm_events, crm_users, sync
+from . import credentials, crm_events, crm_lists, crm_setup, sync
 from .models import Credential, CrmEvent
 
 SETTINGS = gettext_lazy("Settings")
@@ -82,7 +82,7 @@ def _form(request: HttpRequest, row: Credential, extra: dict[str, Any] | None = 
         "name_form": title,
         "keys": keys,
         "can_connect": _can_connect(saved),
-        "oauth_address": f"{settings.PUBLIC_URL}/oauth/{row.crm}/",
+        "oauth_address": _oauth_url(row.crm) if Capability.OAUTH in adapter.capabilities else "",
         "guide": guide(adapter.folder, **_places(saved, row.crm)),
         "events": _events(saved) if saved else [],
         **(extra or {}),
@@ -108,8 +108,12 @@ def _places(saved: Credential | None, crm: str) -> dict[str, str]:
     """What a guide may mention: the address for events and the one for the way back from the CRM."""
     return {
         "handler_url": saved.handler_url if saved else "…",
-        "oauth_url": f"{settings.PUBLIC_URL}/oauth/{crm}/",
+        "oauth_url": _oauth_url(crm),
     }
+
+
+def _oauth_url(crm: str) -> str:
+    return f"{settings.PUBLIC_URL}/oauth/{crm}/"
 
 
 def _save(request: HttpRequest, row: Credential, title: TitleForm, keys: forms.Form) -> HttpResponse:
@@ -123,7 +127,7 @@ def _save(request: HttpRequest, row: Credential, title: TitleForm, keys: forms.F
         row.state, row.state_words = Credential.State.NEW, ""
     row.save()
     if changed:
-        crm_users.forget(row)
+        crm_lists.forget(row)
     messages.success(request, _("Saved."))
     return redirect("portal:credential", row.uuid)
 
@@ -134,6 +138,7 @@ def credential_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Credential, uuid=uuid)
     name = str(row)
     try:
+        retire(request, row)
         row.delete()
     except RestrictedError:
         where = ", ".join(f"“{item}”" for item in row.integrations.all()) or _("the calls that were written into it")
@@ -199,7 +204,7 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
         messages.error(request, _explained(row, error))
         return redirect("portal:credential", row.uuid)
     sync.resume(row)
-    crm_users.forget(row)
+    crm_lists.forget(row)
     messages.success(request, _("“%(name)s” is connected.") % {"name": row})
     prepare(request, row)
     return redirect("portal:credential", row.uuid)
@@ -220,9 +225,18 @@ def _returned(request: PortalRequest, crm: str) -> Credential | None:
 def prepare(request: HttpRequest, row: Credential) -> None:
     """Set up in the CRM what we need there; what goes wrong is said and keeps nobody from working."""
     try:
-        crm_events.prepare(row)
+        crm_setup.prepare(row)
     except OutboundError as error:
         said = _("The CRM was not set up completely: %(words)s Use “Set up in the CRM” on the account's page again.")
+        messages.warning(request, said % {"words": _explained(row, error)})
+
+
+def retire(request: HttpRequest, row: Credential) -> None:
+    """Nothing of ours is left in a CRM that no integration speaks to; it is no harm if that goes wrong."""
+    try:
+        crm_setup.retire(row)
+    except OutboundError as error:
+        said = _("The CRM could not be told that the integration is off: %(words)s")
         messages.warning(request, said % {"words": _explained(row, error)})
 
 
@@ -232,7 +246,7 @@ def credential_prepare(request: HttpRequest, uuid: UUID) -> HttpResponse:
     before = len(messages.get_messages(request))
     prepare(request, row)
     if len(messages.get_messages(request)) == before:
-        messages.success(request, _("Event handlers and lines are set up in the CRM."))
+        messages.success(request, _("Everything is set up in the CRM."))
     return redirect("portal:credential", row.uuid)
 
 

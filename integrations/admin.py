@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.decorators import action, display
 
-from crm_adapters.base import Request
 from employees.admin import FactAdmin, FactInline, SupportAdmin
 from employees.sites import support
 from outbound.masking import mask
@@ -97,8 +96,7 @@ class CrmEventAdmin(FactAdmin):
     @display(description=_("body"))
     def readable(self, event: CrmEvent) -> str:
         adapter = event.credential.adapter
-        wire = Request("POST", event.path, bytes(event.body), event.query, event.headers)
-        text = mask_fields(mask(adapter.shown(wire), event.credential.secret_values), adapter.secret_fields)
+        text = mask_fields(mask(adapter.shown(event.wire), event.credential.secret_values), adapter.secret_fields)
         return format_html('<pre class="cb-pre">{}</pre>', text)
 
 

@@ -13,7 +13,6 @@ from django.db.models.functions import TruncDate
 from telephony import coverage
 from telephony.coverage import Day
 from telephony.models import Connection
-from telephony.words import in_words
 
 from . import words
 from .models import CallSync, Integration
@@ -71,7 +70,7 @@ def _counts(connection: Connection, first: date) -> Iterable[Mapping[str, Any]]:
 
 def _add(place: InCrm, row: Mapping[str, Any]) -> None:
     if row["state"] == State.SKIPPED:
-        place.unwanted.append((in_words(words.UNWANTED, row["reason"]), row["count"]))
+        place.unwanted.append((words.unwanted(place.integration.credential.crm, row["reason"]), row["count"]))
     elif row["state"] == State.WAITING:
         place.waiting += row["count"]
     elif row["parked"]:

@@ -15,16 +15,16 @@ from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import DialRequested, Disconnected, Event, Request, SecretsChanged
+from crm_adapters.base import ClientChanged, DialRequested, Disconnected, Event, SecretsChanged
 from outbound.errors import PASSING, OutboundError
 from telephony import words
 from telephony.hot import hot_write
-from telephony.models import Command, VirtualNumber
+from telephony.models import Command
 from telephony.signals import dials_refused
 
-from . import credentials, dials, sync
+from . import credentials, crm_setup, dials, mirror, sync
 from .dials import Outcome
-from .models import Credential, CrmEvent, Integration, SeenEvent
+from .models import Credential, CrmEvent, SeenEvent
 from .words import OUTCOMES
 
 log = structlog.get_logger(__name__)
@@ -88,9 +88,8 @@ def _take_up(event_id: int) -> CrmEvent | None:
 def _understand(row: CrmEvent) -> Outcome:
     credential = row.credential
     http = credentials.http_for(credential, purpose="event")
-    wire = Request("POST", row.path, bytes(row.body), row.query, row.headers)
     outcome = Outcome()
-    for event in credential.adapter.events(wire, http, credential.values):
+    for event in credential.adapter.events(row.wire, http, credential.values):
         outcome = _do(row, event)
     return outcome
 
@@ -121,8 +120,11 @@ def _do(row: CrmEvent, event: Event) -> Outcome:
                 credentials.store(credential, event.secrets)
         sync.resume(credential)
         if event.installed:
-            prepare(credential)
+            crm_setup.prepare(credential)
         return Outcome("connected")
+    if isinstance(event, ClientChanged):
+        mirror.changed(credential, event)
+        return Outcome("client_changed")
     if isinstance(event, Disconnected):
         with hot_write():
             if SeenEvent.first(credential, event.key):
@@ -153,18 +155,4 @@ def in_words(event: CrmEvent) -> str:
 def _disconnect(credential: Credential) -> None:
     Credential.objects.filter(pk=credential.pk).update(
         state=Credential.State.DISCONNECTED, state_words=_("the application was removed in the CRM")
-    )
-
-
-def prepare(credential: Credential) -> None:
-    """Set up in the CRM what our integrations with it need: event handlers and lines."""
-    rows = VirtualNumber.objects.filter(connection__integrations__credential=credential).distinct()
-    lines = {row.number: row.line_name for row in rows}
-    integration = Integration.objects.filter(credential=credential).order_by("-active", "id").first()
-    settings = integration.settings if integration else {}
-    http = credentials.http_for(credential, purpose="set-up")
-    credentials.speaking(
-        credential,
-        http,
-        lambda secrets: credential.adapter.prepare(http, secrets, credential.handler_url, lines, settings),
     )

@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 DIALLED, REPEATED = "dialled", "repeated"
-NOT_DIALLED = ("no_pbx", "nobody_mapped", "no_phone", "too_late", "pbx_refused", "doubt")
+NOT_DIALLED = ("no_pbx", "nobody_mapped", "no_extension", "no_phone", "too_late", "pbx_refused", "doubt")
 """Outcomes that somebody may want to know of; a double click is none."""
 
 
@@ -142,6 +142,9 @@ def _who_dials(credential: Credential, event: DialRequested, line: str) -> tuple
         return Outcome("no_pbx")
     connection = next((row for row in able if line and row.virtual_numbers.filter(number=line).exists()), able[0])
     mapping = EmployeeMapping.objects.filter(integration__credential=credential)
+    if event.extension and not event.crm_user:
+        known = Extension.objects.filter(company=credential.company, number=event.extension).exists()
+        return (connection, event.extension) if known else Outcome("no_extension", {"extension": event.extension})
     if event.crm_user:
         employees = mapping.filter(crm_user=event.crm_user).values("employee")
     else:

@@ -15,7 +15,8 @@ from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
 from telephony.models import Connection
 
-from .account_pages import prepare
+from .account_pages import prepare, retire
+from .crm_setup import lines_of
 from .models import Credential, Integration
 from .setup import Setup
 
@@ -61,10 +62,12 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
         if row.active:
             prepare(request, row.credential)
         else:
+            retire(request, row.credential)
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
         return redirect("portal:integration", row.uuid)
     saved = Integration.objects.select_related("credential").get(pk=row.pk)
-    context = {"title": str(saved), "row": saved, "setup": setup}
+    spelt = [(line, setup.adapter.spelt(line.number)) for line in lines_of([saved])]
+    context = {"title": str(saved), "row": saved, "setup": setup, "spelt": [each for each in spelt if each[1]]}
     return portal.render(request, "portal/integration.html", context)
 
 
@@ -75,9 +78,11 @@ def integration_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if row.syncs.exists():
         row.active = False
         row.save(update_fields=["active", "updated_at"])
+        retire(request, row.credential)
         messages.warning(request, _("Calls were written by this integration, so it was switched off and kept."))
         return redirect("portal:integration", row.uuid)
     row.delete()
+    retire(request, row.credential)
     messages.success(request, _("The integration was deleted."))
     return redirect("portal:integrations")
 

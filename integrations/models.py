@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 
 from crm_adapters import registry
-from crm_adapters.base import Adapter
+from crm_adapters.base import Adapter, Request
 from employees import installation
 from employees.models import Company, Employee
 from telephony.models import Call, Command, Connection, VirtualNumber, digest
@@ -73,7 +73,7 @@ class Credential(models.Model):
         self.secrets = json.dumps({key: "" if value is None else str(value) for key, value in values.items()})
         account = self.adapter.account(self.values)
         self.account_digest = digest(f"account.{self.crm}", account) if account else ""
-        self.domain = str(values.get("domain", ""))[:255]
+        self.domain = self.adapter.shown_as(self.values)[:255]
 
     @property
     def account(self) -> str:
@@ -243,6 +243,7 @@ class CrmEvent(models.Model):
 
     credential = models.ForeignKey(Credential, models.CASCADE, related_name="events", db_index=False)
     received_at = models.DateTimeField(_("received"), auto_now_add=True)
+    method = models.CharField(max_length=8, default="POST", db_default="POST")
     path = models.CharField(max_length=200, blank=True)
     query = models.TextField(blank=True)
     headers = models.JSONField(default=dict)
@@ -262,6 +263,11 @@ class CrmEvent(models.Model):
             models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new"),
             models.Index(fields=["credential", "-received_at"], name="crm_event_by_account"),
         ]
+
+    @property
+    def wire(self) -> Request:
+        """The request as the adapter reads it."""
+        return Request(self.method, self.path, bytes(self.body), self.query, self.headers)
 
 
 class SeenEvent(models.Model):

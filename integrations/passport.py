@@ -81,7 +81,8 @@ def compose(call: Call) -> Passport:
 
 def about(exchange: Exchange) -> str:
     """What an exchange was for: a batch may have been for several steps."""
-    purposes = [in_words(words.PURPOSES, name) for name in exchange.purpose.split(", ") if name]
+    known = {**words.PURPOSES, **words.steps(exchange.vendor)}
+    purposes = [in_words(known, name) for name in exchange.purpose.split(", ") if name]
     return "; ".join(purposes) or exchange.method
 
 
@@ -90,16 +91,16 @@ def _account(call: Call, row: CallSync, exchanges: list[Exchange]) -> Account:
         sync=row,
         standing=standing(row),
         next=what_next(call, row),
-        steps=[_step(step) for step in row.history],
+        steps=[_step(row.credential.crm, step) for step in row.history],
         exchanges=[item for item in exchanges if item.account == row.credential.uuid],
         retriable=row.state == State.WANTED and (row.parked or bool(row.error)),
         extensions=list(row.details.get("extensions", [])) if row.state == State.WAITING else [],
     )
 
 
-def _step(step: dict[str, Any]) -> Moment:
+def _step(crm: str, step: dict[str, Any]) -> Moment:
     said = words.spoken(step.get("words", ""))
-    name = in_words(words.STEPS, step.get("step", ""))
+    name = in_words(words.steps(crm), step.get("step", ""))
     at = parse_datetime(step.get("at", "")) or timezone.now()
     return Moment(at, f"{name}: {said}" if said and said != name else name, "success")
 
@@ -109,7 +110,7 @@ def _step(step: dict[str, Any]) -> Moment:
 
 def standing(row: CallSync) -> Standing:
     """The state of a call in an account, in words; `row.credential` must be loaded."""
-    reason = in_words(words.REASONS, row.reason, row.details)
+    reason = words.reason(row.credential.crm, row.reason, row.details)
     if row.state == State.SKIPPED:
         return Standing("skipped", "", _("not written"), reason)
     if row.state == State.WAITING:

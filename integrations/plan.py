@@ -35,6 +35,8 @@ LEFT = "left_unwritten"
 """The reason of calls that somebody chose not to write after they had waited."""
 CONFIRMED = "confirmed"
 """The reason of calls whose last write was doubtful, and of which somebody has said that the CRM has them."""
+LONGEST_TIMER = 2.0
+"""Seconds."""
 PLANNED = ["state", "reason", "details", "wanted", "priority", "due_at", "integration"]
 
 
@@ -180,6 +182,8 @@ def _wake(rows: list[CallSync]) -> None:
 
 def _send(row: CallSync) -> None:
     wait = (row.due_at - timezone.now()).total_seconds() if row.due_at else 0.0
+    if wait > LONGEST_TIMER:
+        return  # the sweep finds it
     if wait > 0:  # the broker's own delays are only good to a second
         timer = Timer(wait, sync_calls.send, [row.credential_id])
         timer.daemon = True

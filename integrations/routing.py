@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from clients import book
 from clients.models import Client
-from crm_adapters.base import FORWARD, Capability, ClientMatch
+from crm_adapters.base import FORWARD, Capability
 from employees.models import Company
 from outbound.errors import OutboundError
 from telephony import directory as telephony_directory
 from telephony.routing import Caller, Opinion
 from telephony.signals import routing_question
 
-from . import credentials, directory
+from . import credentials, directory, mirror
 from .directory import Wanting
 from .models import Credential
 
@@ -75,30 +75,13 @@ def _client(caller: Caller, credential: Credential, end: float) -> tuple[Client 
         )
     except OutboundError as error:
         return _stale(company, phone, credential, f"crm_{error.kind}")
-    return _remember(company, phone, credential, match), "crm"
+    return (mirror.remember(credential, phone, match) if match else None), "crm"
 
 
 def _stale(company: Company, phone: str, credential: Credential, why: str) -> tuple[Client | None, str]:
     """The CRM did not answer in time: what was known before is better than nothing."""
     known = book.find(company, phone, credential.source)
     return (known, "old_book") if known and known.entity else (None, why)
-
-
-def _remember(company: Company, phone: str, credential: Credential, match: ClientMatch | None) -> Client | None:
-    if match is None:
-        return None
-    entry = book.Entry(
-        source=credential.source,
-        entity=f"{match.entity}:{match.entity_id}",
-        name=match.name,
-        organisation=match.company,
-        manager=match.manager,
-        manager_extension=match.manager_extension,
-        link=match.link,
-        deals=match.deals,
-        others=match.others,
-    )
-    return book.remember(company, phone, entry)
 
 
 def _to_manager(wanting: Wanting, client: Client, details: dict[str, Any]) -> Opinion:

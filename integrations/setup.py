@@ -11,12 +11,12 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from crm_adapters.base import Adapter
+from crm_adapters.base import Adapter, Capability
 from employees.models import Company, Employee
 from telephony.models import Connection, VirtualNumber
 
-from . import crm_users
-from .crm_users import Found
+from . import crm_lists
+from .crm_lists import Found
 from .models import Credential, EmployeeMapping, Integration
 
 
@@ -106,12 +106,12 @@ class Setup:
         self.account_changed = self.account.pk != integration.credential_id
         self.asked_anew = post is not None and post.get("shown_account") != str(self.account.uuid)
         self.adapter: Adapter = self.account.adapter
-        self.users: Found = crm_users.of(self.account)
+        self.users: Found = crm_lists.of(self.account)
         self._post = post
         data = post if post is not None and not self.asked_anew else None
         self.house = HouseForm(self.company, data, initial=self._house_initial(post))
         self.settings = self.adapter.settings_form(data, initial=self._settings_initial())
-        self._fill_user_fields()
+        self._fill_listed_fields()
         self.lines = self._lines(data)
 
     def _chosen(self, post: QueryDict | None) -> Credential:
@@ -133,24 +133,31 @@ class Setup:
         form_class = self.adapter.settings_form
         stored = {**_defaults(form_class), **self.integration.settings}
         if self.account_changed:
-            for name in user_fields(form_class):
+            for name in listed_fields(form_class):
                 stored.pop(name, None)
         return stored
 
-    def _fill_user_fields(self) -> None:
-        for name in user_fields(type(self.settings)):
+    def _fill_listed_fields(self) -> None:
+        """With what the CRM has to choose from; where it does not say, with what is chosen already or typed."""
+        for name, source in listed_fields(type(self.settings)).items():
             shown = self.settings.fields[name]
-            if self.users.silent or not self.users.users:
-                shown.widget = forms.TextInput(attrs={"inputmode": "numeric"})
+            found = crm_lists.of(self.account, source)
+            value = self.settings[name].value() or ""
+            several = isinstance(shown.widget, forms.SelectMultiple)
+            if not found.listed and not several:
+                shown.widget = forms.TextInput()
                 shown.widget.is_required = shown.required
                 continue
-            choices = list(self.users.choices)
-            value = str(self.settings[name].value() or "")
-            if value and value not in dict(choices):
-                choices.append((value, _("user %(id)s (not found in the CRM)") % {"id": value}))
-            shown.widget.choices = choices
+            choices = found.choices[1:] if several else found.choices
+            missing = {str(each) for each in (value if several else [value]) if each} - dict(choices).keys()
+            gone = [(each, _("%(id)s (not found in the CRM)") % {"id": each}) for each in sorted(missing)]
+            shown.widget.choices = choices + gone
 
     # --- Mapping
+
+    @property
+    def has_users(self) -> bool:
+        return Capability.USERS in self.adapter.capabilities
 
     def _lines(self, data: QueryDict | None) -> list[Line]:
         mapped = (
@@ -167,7 +174,7 @@ class Setup:
             elif row := mapped.get(person.pk):
                 line.user, line.use = row.crm_user, row.use_for_personal_manager
             else:
-                line.user = crm_users.suggestion(person, self.users.users)
+                line.user = crm_lists.suggestion(person, self.users.users)
                 line.suggested = bool(line.user)
             lines.append(line)
         return lines
@@ -239,9 +246,10 @@ class Setup:
             EmployeeMapping.objects.update_or_create(integration=self.integration, employee_id=pk, defaults=known)
 
 
-def user_fields(form_class: type[forms.Form]) -> list[str]:
-    """Fields that are a choice of the CRM's users."""
-    return [name for name, item in form_class.base_fields.items() if item.widget.attrs.get("data-source") == "users"]
+def listed_fields(form_class: type[forms.Form]) -> dict[str, str]:
+    """Fields that are a choice of what the CRM has: name → the list's."""
+    sources = ((name, item.widget.attrs.get("data-source")) for name, item in form_class.base_fields.items())
+    return {name: source for name, source in sources if source}
 
 
 def _defaults(form_class: type[forms.Form]) -> dict[str, Any]:

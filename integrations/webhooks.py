@@ -7,7 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import Counter
 
 from crm_adapters import registry
-from crm_adapters.base import Adapter, Refused, Request
+from crm_adapters.base import Adapter, Refused, Reply, Request
 from telephony.bodies import storable
 from telephony.hot import after_commit, hot_write
 from telephony.models import digest
@@ -33,23 +33,24 @@ def receive(request: HttpRequest, crm: str, path: str = "") -> HttpResponse:
     adapter = registry.all_adapters().get(crm)
     if adapter is None:
         return JsonResponse({"error": "not_found"}, status=404)
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+    if request.method not in adapter.methods:
+        return HttpResponseNotAllowed(sorted(adapter.methods))
     try:
-        event = admit(adapter, path, request)
+        reply = admit(adapter, path, request)
     except Refused as refusal:
         refusals.labels(crm, refusal.code).inc()
-        return JsonResponse({"error": refusal.code}, status=refusal.status)
-    after_commit(handle_crm_event.send, event.pk)
-    return HttpResponse(status=200)
+        reply = refusal.reply
+    return HttpResponse(reply.body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
 
 
-def admit(adapter: Adapter, path: str, request: HttpRequest) -> CrmEvent:
-    """Prove the sender and store the event; raises `Refused`."""
+def admit(adapter: Adapter, path: str, request: HttpRequest) -> Reply:
+    """Prove the sender, store the event, answer; raises `Refused`."""
     remote = request.META.get("REMOTE_ADDR", "")
     who = (remote, "")
     try:
         wire, credentials, whose = _addressed(adapter, path, request)
+        if credentials and (greeting := adapter.handshake(wire)):
+            return greeting
         # Who is known counts by himself and his address, strangers by where they come from.
         who = (remote, whose if credentials else "")
         if _refusals.too_often(who):
@@ -62,9 +63,16 @@ def admit(adapter: Adapter, path: str, request: HttpRequest) -> CrmEvent:
         raise
     _refusals.forgive(who)
     with hot_write():
-        return CrmEvent.objects.create(
-            credential=credential, path=wire.path, query=wire.query, headers=wire.headers, body=wire.body
+        event = CrmEvent.objects.create(
+            credential=credential,
+            method=wire.method,
+            path=wire.path,
+            query=wire.query,
+            headers=wire.headers,
+            body=wire.body,
         )
+        after_commit(handle_crm_event.send, event.pk)
+    return adapter.reply(wire, credential.values)
 
 
 def _addressed(adapter: Adapter, path: str, request: HttpRequest) -> tuple[Request, list[Credential], str]:
@@ -72,19 +80,20 @@ def _addressed(adapter: Adapter, path: str, request: HttpRequest) -> tuple[Reque
     token, _, rest = path.partition("/")
     credentials = list(Credential.objects.filter(crm=adapter.slug, webhook_digest=digest("crm-webhook", token)))
     if credentials:
-        return _wire(request, rest), credentials, token
-    wire = _wire(request, path)
+        return _wire(adapter, request, rest), credentials, token
+    wire = _wire(adapter, request, path)
     account = adapter.identify(wire)
     rows = Credential.objects.filter(crm=adapter.slug, account_digest=digest(f"account.{adapter.slug}", account))
     return wire, list(rows), account
 
 
-def _wire(request: HttpRequest, path: str) -> Request:
+def _wire(adapter: Adapter, request: HttpRequest, path: str) -> Request:
     if len(path) > LONGEST_PATH or not path.isprintable():
         raise Refused(400, "bad_path")
     kept = ((name.lower(), value) for name, value in request.headers.items())
-    headers = {name: storable(value) for name, value in kept if name in KEPT_HEADERS}
-    return Request("POST", path, request.body, storable(request.META.get("QUERY_STRING", "")), headers)
+    headers = {name: storable(value) for name, value in kept if name in KEPT_HEADERS | adapter.kept_headers}
+    query = storable(request.META.get("QUERY_STRING", ""))
+    return Request(request.method or "", path, request.body, query, headers)
 
 
 def _proven(credentials: list[Credential], wire: Request) -> Credential:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy
 
+from crm_adapters import registry
 from telephony.words import DECISIONS as TELEPHONY_DECISIONS
 from telephony.words import ERRORS as VENDOR_ERRORS
 from telephony.words import PURPOSES as PBX_PURPOSES
-from telephony.words import fill, ours
+from telephony.words import fill, in_words, ours
 
 REASONS: dict[str, Any] = {
     "imported": gettext_lazy("Imported from the PBX's history into the journal alone, as was chosen."),
@@ -92,6 +94,8 @@ OUTCOMES: dict[str, Any] = {
     "nobody_mapped": gettext_lazy(
         "Not dialled: user %(user)s of the CRM is not mapped to an employee with an extension."
     ),
+    "no_extension": gettext_lazy("Not dialled: nobody here has the extension %(extension)s."),
+    "client_changed": gettext_lazy("What the CRM knows of a client has changed."),
     "clicked_twice": gettext_lazy("Not dialled once more: the same number was clicked twice."),
     "no_phone": gettext_lazy("Not dialled: %(phone)s is not a phone number."),
     "too_late": gettext_lazy("Not dialled: too much time had passed since the click."),
@@ -101,19 +105,12 @@ OUTCOMES: dict[str, Any] = {
 """What came of an event of a CRM (`CrmEvent.outcome`)."""
 
 STEPS: dict[str, Any] = {
-    "register": gettext_lazy("The call was registered"),
-    "cards": gettext_lazy("The card was shown or hidden"),
-    "finish": gettext_lazy("The call was finished"),
-    "record": gettext_lazy("The recording was attached"),
-    "utm": gettext_lazy("The UTM tags were written"),
-    "user": gettext_lazy("Who is responsible was corrected"),
     "pop_up_late": gettext_lazy("The card was left out: it would have come too late"),
 }
-"""Names of steps; one without words here is shown by its own name."""
+"""Names of steps that the house makes in an adapter's place (`Adapter.step_titles` has the adapter's own)."""
 
 PURPOSES: dict[str, Any] = {
     **PBX_PURPOSES,
-    **STEPS,
     "look": gettext_lazy("Looking up what was written"),
     "client look-up": gettext_lazy("Whose client is this?"),
     "set-up": gettext_lazy("Set-up in the CRM"),
@@ -122,6 +119,27 @@ PURPOSES: dict[str, Any] = {
     "connect": gettext_lazy("Connecting the account"),
 }
 """What an exchange with a vendor was for."""
+
+
+def reason(crm: str, code: str, details: Mapping[str, Any]) -> str:
+    """Why a call is not written into this CRM."""
+    return in_words({**REASONS, **{code: full for code, (full, _short) in _own(crm).items()}}, code, details)
+
+
+def unwanted(crm: str, code: str) -> str:
+    """The same in short, for how many calls of a day are not written."""
+    return in_words({**UNWANTED, **{code: short for code, (_full, short) in _own(crm).items()}}, code)
+
+
+def _own(crm: str) -> Mapping[str, tuple[Any, Any]]:
+    adapter = registry.all_adapters().get(crm)
+    return adapter.reasons if adapter else {}
+
+
+def steps(crm: str) -> dict[str, Any]:
+    """Titles of the steps that calls take into this CRM, by their names."""
+    adapter = registry.all_adapters().get(crm)
+    return {**STEPS, **adapter.step_titles} if adapter else STEPS
 
 
 def spoken(words: str | list[Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, TypeVar
@@ -23,6 +24,25 @@ class Vendor:
     def folder(self) -> Path:
         """The vendor's own folder: its guide (`guide.<language>.md`), words and samples lie there."""
         return Path(str(sys.modules[type(self).__module__].__file__)).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What we answer to a vendor's request."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The sender is not proven, or the request is not one of this protocol: answered, counted, not stored."""
+
+    def __init__(self, status: int, code: str):
+        super().__init__(code)
+        self.reply = Reply(status, b'{"error":"%s"}' % code.encode())
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

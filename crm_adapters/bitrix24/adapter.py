@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext_lazy as _
 
 from crm_adapters.base import (
     Adapter,
@@ -37,6 +39,14 @@ class Bitrix24(Adapter):
     capabilities = frozenset(Capability)
     credential_form = forms.CredentialForm
     settings_form = forms.SettingsForm
+    step_titles: ClassVar[Mapping[str, Any]] = {
+        "register": _("The call was registered"),
+        "cards": _("The card was shown or hidden"),
+        "finish": _("The call was finished"),
+        "user": _("Who is responsible was corrected"),
+        "record": _("The recording was attached"),
+        "utm": _("The UTM tags were written"),
+    }
     token_fields: ClassVar[tuple[str, ...]] = (
         "access_token",
         "refresh_token",

@@ -22,7 +22,7 @@ from django import forms
 from outbound.errors import VendorFault
 from outbound.http import MAX_RECORDING, Http
 from outbound.limits import Limit
-from outbound.vendors import Check, Vendor
+from outbound.vendors import Check, Refused, Reply, Vendor
 
 Secrets = Mapping[str, str]
 """What the credential form of a provider holds, by field name."""
@@ -41,15 +41,6 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     remote: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What we answer to a PBX."""
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +65,6 @@ class Advice:
     extension: str = ""
     client: str = ""
     phone: str = ""
-
-
-class Refused(Exception):
-    """The sender is not proven, or the request is not one of this protocol: answered, counted, not stored."""
-
-    def __init__(self, status: int, code: str):
-        super().__init__(code)
-        self.reply = Reply(status, b'{"error":"%s"}' % code.encode())
-        self.code = code
 
 
 class NotUnderstood(Exception):

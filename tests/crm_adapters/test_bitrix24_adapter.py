@@ -1355,7 +1355,7 @@ def test_ordinary_events_never_change_the_tokens(mock: responses.RequestsMock) -
 def test_senders_that_are_not_proven(request_: Request, secrets: dict[str, str], status: int) -> None:
     with pytest.raises(Refused) as caught:
         adapter.authenticate(request_, secrets)
-    assert caught.value.status == status
+    assert caught.value.reply.status == status
 
 
 def test_identify() -> None:

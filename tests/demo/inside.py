@@ -15,7 +15,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     from employees.models import User
-    from integrations import crm_events
+    from integrations import crm_setup
     from integrations.models import Credential
     from outbound.errors import OutboundError
 
@@ -23,7 +23,7 @@ def main() -> None:
         User.objects.create_superuser(SUPPORT, SUPPORT_PASSWORD)
     for credential in Credential.objects.filter(state=Credential.State.READY):
         try:
-            crm_events.prepare(credential)
+            crm_setup.prepare(credential)
         except OutboundError as error:
             sys.exit(f"{credential}: {error.code} {error.words}")
 

@@ -1,4 +1,5 @@
-"""The users of a CRM account, for choices on our pages: asked with a deadline, remembered for a minute."""
+"""What a CRM account has to choose from on our pages (its users, pipelines, templates …): asked with a deadline,
+remembered for a minute."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 from django.core.cache import cache
 
-from crm_adapters.base import Capability, CrmUser
+from crm_adapters.base import Capability, Choice, CrmUser
 from employees.models import Employee
 from outbound.errors import DeadlineExceeded, OutboundError
 from outbound.http import Answer, Http
@@ -18,6 +19,7 @@ from telephony.words import ERRORS, in_words
 from . import credentials
 from .models import Credential
 
+USERS = "users"
 SECONDS = 8.0
 REMEMBERED = 60
 SILENCE = 10
@@ -40,8 +42,9 @@ class _Bounded(Http):
 
 @dataclass(frozen=True)
 class Found:
-    """The users, or (`words`) why they are not known."""
+    """What there is to choose from, or (`words`) why that is not known. `users` where the list is that of people."""
 
+    listed: tuple[Choice, ...] = ()
     users: tuple[CrmUser, ...] = ()
     words: str = ""
 
@@ -51,34 +54,43 @@ class Found:
 
     @property
     def choices(self) -> list[tuple[str, str]]:
-        return [("", "—"), *((user.id, user.name or user.id) for user in self.users if user.active)]
+        return [("", "—"), *((each.id, each.name or each.id) for each in self.listed)]
 
 
-def of(credential: Credential) -> Found:
-    """The users of an account. A CRM that is silent costs at most `SECONDS`, and that once in a while."""
-    if Capability.USERS not in credential.adapter.capabilities:
+def of(credential: Credential, source: str = USERS) -> Found:
+    """A list of an account. A CRM that is silent costs at most `SECONDS`, and that once in a while."""
+    if source == USERS and Capability.USERS not in credential.adapter.capabilities:
         return Found()
-    key = f"crm-users-{credential.uuid}-{credential.account_digest[:16]}"
-    found: Found | None = cache.get(key)
-    if found is None:
-        found = _ask(credential)
-        cache.set(key, found, SILENCE if found.silent else REMEMBERED)
-    return found
+    known: dict[str, Found] = cache.get(_key(credential)) or {}
+    if source not in known:
+        known[source] = found = _ask(credential, source)
+        cache.set(_key(credential), known, SILENCE if found.silent else REMEMBERED)
+    return known[source]
 
 
 def forget(credential: Credential) -> None:
-    cache.delete(f"crm-users-{credential.uuid}-{credential.account_digest[:16]}")
+    cache.delete(_key(credential))
 
 
-def _ask(credential: Credential) -> Found:
+def _key(credential: Credential) -> str:
+    return f"crm-lists-{credential.uuid}-{credential.account_digest[:16]}"
+
+
+def _ask(credential: Credential, source: str) -> Found:
     plain = credentials.http_for(credential, purpose="users", deadline=SECONDS)
     options = {item.name: getattr(plain, item.name) for item in fields(Http)}
     http = _Bounded(**options, end=time.monotonic() + SECONDS)
+    adapter = credential.adapter
     try:
-        users = credentials.speaking(credential, http, lambda secrets: credential.adapter.users(http, secrets))
+        if source != USERS:
+            return Found(
+                tuple(credentials.speaking(credential, http, lambda secrets: adapter.choices(http, secrets, source)))
+            )
+        users = credentials.speaking(credential, http, lambda secrets: adapter.users(http, secrets))
     except OutboundError as error:
         return Found(words=in_words(ERRORS, error.kind))
-    return Found(tuple(sorted(users, key=lambda user: user.name.casefold())))
+    users.sort(key=lambda user: user.name.casefold())
+    return Found(tuple(Choice(user.id, user.name) for user in users if user.active), tuple(users))
 
 
 def suggestion(employee: Employee, users: Iterable[CrmUser]) -> str:

@@ -1,0 +1,38 @@
+"""The client book as a mirror of CRMs: what they answered to look-ups, and what they said has changed."""
+
+from __future__ import annotations
+
+from clients import book
+from clients.models import Client
+from crm_adapters.base import ClientChanged, ClientMatch
+from employees import phones
+from telephony.hot import hot_write
+
+from .models import Credential
+
+
+def remember(credential: Credential, phone: str, match: ClientMatch) -> Client:
+    """What a CRM said of `phone` (E.164)."""
+    entry = book.Entry(
+        source=credential.source,
+        entity=f"{match.entity}:{match.entity_id}",
+        name=match.name,
+        organisation=match.company,
+        manager=match.manager,
+        manager_extension=match.manager_extension,
+        link=match.link,
+        deals=match.deals,
+        others=match.others,
+    )
+    return book.remember(credential.company, phone, entry)
+
+
+def changed(credential: Credential, event: ClientChanged) -> None:
+    """What the book had of this client is over; what the CRM told in its place is kept."""
+    company = credential.company
+    with hot_write():
+        book.forget(company, credential.source, f"{event.entity}:{event.entity_id}")
+        for phone in event.phones:
+            number = phones.normalise(phone, company.region)
+            if event.match and phones.is_phone(number):
+                remember(credential, number, event.match)
