@@ -48,20 +48,29 @@ class Chain:
         Raises `outbound.errors`.
         """
         body = {"command": command, "type": kind, "crm_token": self.token, **(fields or {})}
-        self.ask("POST", "/voip/integration", json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+        self.ask("POST", "/voip/integration", body)
 
-    def ask(self, method: str, path: str, body: str | None = None) -> Any:
-        """The `data` of an answer. `body` is JSON. Raises `outbound.errors`."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        user_token: str = "",
+        deadline: float = DEADLINE,
+    ) -> Any:
+        """The `data` of an answer; `user_token` where a user must have asked. Raises `outbound.errors`."""
+        user = f", User {user_token}" if user_token else ""
         answer = self.http.request(
             method,
             f"{self.service.base}{path}",
             limits=self.limits,
-            deadline=DEADLINE,
-            data=body.encode() if body is not None else None,
+            deadline=min(deadline, DEADLINE),
+            data=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() if body is not None else None,
             headers={
                 "Accept": ACCEPT,
                 "Content-Type": "application/json",
-                "Authorization": f"Bearer {self.partner_token}",
+                "Authorization": f"Bearer {self.partner_token}{user}",
             },
         )
         return self._read(answer)

@@ -20,6 +20,8 @@ ACCESS_DENIED = "access_denied"
 UNKNOWN_TOKEN = "unknown_token"  # noqa: S105 - a code
 TOO_MANY = "too_many_requests"
 LOST = "answer_lost"
+LOGIN = "login"
+NO_SUCH_CHAIN = "no_such_chain"
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -63,6 +65,11 @@ _HELP: Mapping[str, Any] = {
     ACCESS_DENIED: _TOKEN,
     UNKNOWN_TOKEN: _TOKEN,
     TOO_MANY: _("Nothing: the service limits requests, and the work goes on by itself."),
+    LOGIN: _(
+        "Compare login and password with those of the service; the user needs access to the chain's clients. "
+        "Calls are written all the same."
+    ),
+    NO_SUCH_CHAIN: _("Write the name of the chain as it is there, and see that this user may manage it."),
     LOST: _("Look into Calls of the chain whether the call is there, then say so here or have it written again."),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -31,6 +33,30 @@ class CredentialForm(forms.Form):
         max_length=255,
         widget=forms.PasswordInput(render_value=False),
     )
+    login = forms.CharField(
+        label=_("Login of a user"),
+        help_text=_(
+            "Not needed for calls. With it the names of clients are asked for, for the journal and for telephones that "
+            "show them. The telephone number (digits only) or e-mail with which the user signs in."
+        ),
+        required=False,
+        max_length=255,
+    )
+    password = forms.CharField(
+        label=_("Password of this user"),
+        help_text=_("Better of a user made for this, who may do no more than see clients of the chain."),
+        required=False,
+        max_length=255,
+        strip=False,
+        widget=forms.PasswordInput(render_value=False),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("login") and not data.get("password"):
+            words = _("Login and password belong together.")
+            self.add_error("password", forms.ValidationError(words, code="required"))
+        return data
 
 
 class SettingsForm(forms.Form):

@@ -1,7 +1,10 @@
-"""A strict emulator of Altegio and YCLIENTS, as far as telephony goes: `POST /voip/integration` of several chains, and
-the list of countries. It refuses what the services refuse, reads in the strictest way what their documents leave open
-(a second `history` with one `call_id` is a second call; a subscriber that Routing does not know hides the number), and
-notes in `violations` what a careful client never does."""
+"""A strict emulator of Altegio and YCLIENTS, as far as telephony goes: `POST /voip/integration` of several chains, the
+list of countries, and the sign-in of a user with his chains and their clients.
+
+It refuses what the services refuse, reads in the strictest way what their documents leave open (a second `history`
+with one `call_id` is a second call; a subscriber that Routing does not know hides the number), and notes in
+`violations` what a careful client never does.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 PARTNER = "partner-token-0001"
 TOKEN = "11111111-2222-4333-8444-555555555555"
@@ -42,10 +46,13 @@ class Route:
 
 @dataclass(slots=True)
 class Chain:
-    """A chain and what it holds. `routing`: number (digits) or subscriber → route."""
+    """A chain and what it holds. `routing`: number (digits) or subscriber → route; `clients` by phone (digits)."""
 
     token: str = TOKEN
     partner: str = PARTNER
+    id: int = 312
+    title: str = "Chain"
+    clients: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     connected: bool = False
     routing: dict[str, Route] = field(default_factory=dict)
     pop_ups: list[dict[str, Any]] = field(default_factory=list)
@@ -83,6 +90,8 @@ class AltegioEmulator:
     def __init__(self, *chains: Chain, clock: Callable[[], float] = time.monotonic):
         self.chains = {chain.token: chain for chain in chains or (Chain(),)}
         self.partners = {PARTNER}
+        self.passwords = {"79000000009": "demo-password"}
+        self.user_tokens = {"79000000009": "user-token-0001"}
         self.requests: list[dict[str, Any]] = []
         self.violations: list[str] = []
         self.faults: list[Fault] = []
@@ -142,11 +151,8 @@ class AltegioEmulator:
         try:
             self._count()
             self._trust(headers)
-            if (method, path) == ("GET", "/api/v1/countries"):
-                return _envelope(200, [{"id": "1", "title": "Россия", "phone_code": "7"}], [])
             if (method, path) != ("POST", "/api/v1/voip/integration"):
-                self.violations.append(f"unknown endpoint: {method} {path}")
-                raise _Refused(404, "Not Found")
+                return self._asked(method, path, headers, said)
             self._take(said)
         except _Refused as refusal:
             return _envelope(refusal.status, None, refusal.meta, success=False)
@@ -165,8 +171,31 @@ class AltegioEmulator:
     def _trust(self, headers: Mapping[str, str]) -> None:
         if headers.get("accept") != ACCEPT:
             self.violations.append(f"Accept: {headers.get('accept')}")
-        if headers.get("authorization", "").removeprefix("Bearer ") not in self.partners:
+        if headers.get("authorization", "").removeprefix("Bearer ").partition(", User ")[0] not in self.partners:
             raise _Refused(401, "Authentication needed.")
+
+    # --- What else may be asked
+
+    def _asked(self, method: str, path: str, headers: Mapping[str, str], said: dict[str, Any]) -> tuple[int, bytes]:
+        parts = urlsplit(path)
+        if (method, path) == ("GET", "/api/v1/countries"):
+            return _envelope(200, [{"id": "1", "title": "Россия", "phone_code": "7"}], [])
+        if (method, path) == ("POST", "/api/v1/auth"):
+            if self.passwords.get(said.get("login", "")) != said.get("password"):
+                raise _Refused(401, "Wrong login or password.")
+            return _envelope(201, {"user_token": self.user_tokens[said["login"]]}, [])
+        if headers["authorization"].partition(", User ")[2] not in self.user_tokens.values():
+            raise _Refused(401, "Authentication needed.")
+        if (method, path) == ("GET", "/api/v1/groups"):
+            chains = self.chains.values()
+            return _envelope(200, [{"id": chain.id, "title": chain.title, "companies": []} for chain in chains], [])
+        for chain in self.chains.values():
+            if (method, parts.path) == ("GET", f"/api/v1/group/{chain.id}/clients/"):
+                phone = parse_qs(parts.query)["phone"][0]
+                found = {"salon_group_id": chain.id, "phone": phone, "clients": chain.clients.get(phone, [])}
+                return _envelope(200, found, [])
+        self.violations.append(f"unknown endpoint: {method} {path}")
+        raise _Refused(404, "Not Found")
 
     # --- What telephony tells
 
