@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import time_machine
@@ -44,7 +45,8 @@ from outbound.http import Exchange, Http
 from outbound.limits import Limit, advance
 from telephony import directory, inbox
 from telephony.models import Call
-from tests.emulators.altegio import PARTNER, TOKEN, AltegioEmulator, Chain, Fault, Route
+from tests.emulators.altegio import PARTNER, TOKEN, Chain, Emulator, Route
+from tests.emulators.served import Answer, Asked, Told
 from tests.factories import (
     CallFactory,
     ConnectionFactory,
@@ -137,33 +139,35 @@ def told_in_turn(*stages: CallFacts, **settings: Any) -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[AltegioEmulator]:
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """A connected chain whose number leads to a route that pops up everywhere."""
     chain = Chain(connected=True, routing={"74950000001": Route("all")})
-    with AltegioEmulator(chain).serving() as found:
+    with Emulator(lambda wire: Told(200), chain).serving() as found:
         found.limited = False
-        monkeypatch.setenv("ALTEGIO_PARTNER_TOKEN", PARTNER)
-        monkeypatch.setenv("ALTEGIO_API_URL", found.url)
+        for name, value in found.environment.items():
+            monkeypatch.setenv(name, value)
         yield found
 
 
 # --- The samples: exactly these requests ------------------------------------------------------------------------------
 
 
-class Recorded(AltegioEmulator):
+class Recorded(Emulator):
     """Answers the requests of a sample, one after the other, and nothing else."""
 
     def __init__(self, sample: dict[str, Any]):
         super().__init__()
         self.left = list(sample["exchanges"])
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Any:
+    def answer(self, asked: Asked) -> tuple[int, bytes, str]:
         told = self.left.pop(0)
-        assert (method, path, body.decode()) == (told["method"], told["path"], told["body"])
+        path = urlsplit(told["path"])
+        assert (asked.method, asked.path, asked.body.decode()) == (told["method"], path.path, told["body"])
+        assert asked.query == dict(parse_qsl(path.query))
         wanted = {name.lower(): value for name, value in told["headers"].items() if name != "Host"}
-        assert {name: headers.get(name) for name in wanted} == wanted
+        assert {name: asked.headers.get(name) for name in wanted} == wanted
         answer = told["response"]
-        return answer["status"], answer["body"].encode(), answer["headers"]
+        return answer["status"], answer["body"].encode(), answer["headers"]["Content-Type"]
 
 
 @pytest.fixture
@@ -391,7 +395,7 @@ TALKED_LATER = person("102", rang_at=START, answered_at=START + timedelta(second
     ids=["answered", "group missed", "transferred", "outgoing", "no answer", "from the history", "hidden number"],
 )
 def test_what_a_call_leaves_in_the_chain_and_costs(
-    emulator: AltegioEmulator, stages: list[CallFacts], pop_ups: int, saved: Any, requests: int
+    emulator: Emulator, stages: list[CallFacts], pop_ups: int, saved: Any, requests: int
 ):
     told_in_turn(*stages)
     assert emulator.violations == []
@@ -401,7 +405,7 @@ def test_what_a_call_leaves_in_the_chain_and_costs(
     assert len(emulator.requests) == requests
 
 
-def test_what_is_saved_of_a_call(emulator: AltegioEmulator):
+def test_what_is_saved_of_a_call(emulator: Emulator):
     told_in_turn(ended(TALKED, recording_url=LINK))
     assert emulator.chain.calls == [
         {
@@ -428,7 +432,7 @@ def test_what_is_saved_of_a_call(emulator: AltegioEmulator):
         (ended(outcome="missed"), None),
     ],
 )
-def test_the_extension_is_passed_only_where_it_shall_be(emulator: AltegioEmulator, known: CallFacts, user: str | None):
+def test_the_extension_is_passed_only_where_it_shall_be(emulator: Emulator, known: CallFacts, user: str | None):
     make(job(known))
     make(job(known, send_user=True))
     without, with_user = emulator.requests
@@ -437,13 +441,13 @@ def test_the_extension_is_passed_only_where_it_shall_be(emulator: AltegioEmulato
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("chain", 0), ("all", 1), ("notified", 1)])
-def test_the_route_decides_whether_a_pop_up_is_shown(emulator: AltegioEmulator, mode: str, shown: int):
+def test_the_route_decides_whether_a_pop_up_is_shown(emulator: Emulator, mode: str, shown: int):
     emulator.chain.routing["74950000001"] = Route(mode)
     make(job(facts()))
     assert len(emulator.chain.pop_ups) == shown
 
 
-def test_a_recording_that_came_too_late_is_told_only_where_that_is_wanted(emulator: AltegioEmulator):
+def test_a_recording_that_came_too_late_is_told_only_where_that_is_wanted(emulator: Emulator):
     told_in_turn(ended(), ended(recording_url=LINK))
     assert ["link" in call for call in emulator.chain.calls] == [False]
     told_in_turn(ended(), ended(recording_url=LINK), resend_with_recording=True)
@@ -454,39 +458,50 @@ def test_a_recording_that_came_too_late_is_told_only_where_that_is_wanted(emulat
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "doubtful"),
+    ("answer", "kind", "doubtful"),
     [
-        (Fault(status=400), Rejected, False),
-        (Fault(status=401), Temporary, False),
-        (Fault(status=403), CredentialsRefused, False),
-        (Fault(status=404, body=b"<html>"), CredentialsRefused, False),
-        (Fault(status=422), Rejected, False),
-        (Fault(status=429), RateLimited, False),
-        (Fault(status=302), Temporary, False),
-        (Fault(status=503), Temporary, False),
-        (Fault(status=500), Temporary, True),
-        (Fault(status=502, body=b"<html>"), Temporary, True),
-        (Fault(body=b"<html>OK</html>"), VendorFault, True),
-        (Fault(body=b""), VendorFault, True),
-        (Fault(body=b'{"success":false,"data":null,"meta":[]}'), Rejected, False),
-        (Fault(cut="before"), Temporary, True),
-        (Fault(cut="after"), Temporary, True),
+        (Answer(400), Rejected, False),
+        (Answer(401), Temporary, False),
+        (Answer(403), CredentialsRefused, False),
+        (Answer(404, b"<html>"), CredentialsRefused, False),
+        (Answer(422), Rejected, False),
+        (Answer(429), RateLimited, False),
+        (Answer(302), Temporary, False),
+        (Answer(503), Temporary, False),
+        (Answer(500), Temporary, True),
+        (Answer(502, b"<html>"), Temporary, True),
+        (Answer(202, b"<html>OK</html>"), VendorFault, True),
+        (Answer(202), VendorFault, True),
+        (Answer(202, {"success": False, "data": None, "meta": []}), Rejected, False),
     ],
 )
-def test_what_an_answer_means(emulator: AltegioEmulator, fault: Fault, kind: type[OutboundError], doubtful: bool):
-    emulator.faults.append(fault)
-    try:
-        error = make(job(ended()))
-    except OutboundError as raised:
-        error = raised
+def test_what_an_answer_means(emulator: Emulator, answer: Answer, kind: type[OutboundError], doubtful: bool):
+    emulator.instead.append(answer)
+    error = failed(job(ended()))
     assert type(error) is kind
     assert error.fate_unknown == doubtful
 
 
+def failed(one: Job) -> OutboundError:
+    """The error that a step met, returned or raised."""
+    try:
+        found = make(one)
+    except OutboundError as error:
+        return error
+    assert isinstance(found, OutboundError)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["reset", "lost", "truncated"])
+def test_a_lost_answer_is_a_doubt(emulator: Emulator, kind: str):
+    with emulator.faulty(kind):
+        assert failed(job(ended())).fate_unknown
+
+
 @pytest.mark.parametrize(("told", "seconds"), [("", 1.0), ("7", 7.0), ("0", 1.0), ("86400", 60.0), ("tomorrow", 1.0)])
-def test_how_long_a_rate_limit_rests(emulator: AltegioEmulator, told: str, seconds: float):
-    emulator.faults.append(Fault(status=429, headers={"Retry-After": told}))
-    with pytest.raises(RateLimited) as refused:
+def test_how_long_a_rate_limit_rests(emulator: Emulator, told: str, seconds: float):
+    emulator.more_headers = {"Retry-After": told}
+    with emulator.faulty("too_many"), pytest.raises(RateLimited) as refused:
         make(job(ended()))
     assert refused.value.retry_after == seconds
 
@@ -503,10 +518,10 @@ def test_each_service_has_a_partner_token_of_the_operators(monkeypatch: pytest.M
     assert first.cure
 
 
-def test_no_token_is_written_down(emulator: AltegioEmulator):
+def test_no_token_is_written_down(emulator: Emulator):
     seen: list[Exchange] = []
     echo = json.dumps({"success": False, "meta": {"message": f"no {TOKEN} for {PARTNER}"}})
-    emulator.faults.append(Fault(status=422, body=echo.encode()))
+    emulator.instead.append(Answer(422, echo.encode()))
     error = make(job(ended()), new_http(record=seen.append))
     for text in (repr(seen), str(error), repr(error)):
         assert TOKEN not in text
@@ -541,7 +556,7 @@ def test_a_chain_is_one_account():
 # --- Connecting -------------------------------------------------------------------------------------------------------
 
 
-def test_connecting_is_repeatable_and_can_be_taken_back(emulator: AltegioEmulator):
+def test_connecting_is_repeatable_and_can_be_taken_back(emulator: Emulator):
     emulator.chain.connected = False
     for _ in range(2):
         adapter.prepare(new_http(), SECRETS, "", {}, SETTINGS)
@@ -564,7 +579,7 @@ def test_numbers_are_spelt_as_routing_wants_them():
     ],
 )
 def test_the_check_names_each_precondition_and_changes_nothing(
-    emulator: AltegioEmulator, changes: dict[str, str], partners: set[str], oks: list[bool]
+    emulator: Emulator, changes: dict[str, str], partners: set[str], oks: list[bool]
 ):
     emulator.chain.connected, emulator.partners = False, partners
     checks = adapter.check(new_http(), SECRETS | changes)
@@ -573,21 +588,20 @@ def test_the_check_names_each_precondition_and_changes_nothing(
     assert not emulator.chain.connected
 
 
-def test_a_check_that_finds_nobody_is_no_verdict(emulator: AltegioEmulator):
-    emulator.faults.append(Fault(status=500))
-    with pytest.raises(Temporary):
+def test_a_check_that_finds_nobody_is_no_verdict(emulator: Emulator):
+    with emulator.faulty("down"), pytest.raises(Temporary):
         adapter.check(new_http(), SECRETS)
 
 
 # --- Names of clients -------------------------------------------------------------------------------------------------
 
 
-def test_without_a_login_nobody_is_asked(emulator: AltegioEmulator):
+def test_without_a_login_nobody_is_asked(emulator: Emulator):
     assert adapter.find_client(new_http(), SECRETS, "+79000000001", 2.0) is None
     assert emulator.requests == []
 
 
-def test_a_client_costs_one_request(emulator: AltegioEmulator):
+def test_a_client_costs_one_request(emulator: Emulator):
     emulator.chain.clients["79000000001"] = [{"id": 1, "company_id": 2, "name": "Client"}]
     secrets = WITH_LOGIN | dict(adapter.refresh(new_http(), WITH_LOGIN))
     asked = len(emulator.requests)
@@ -599,13 +613,13 @@ def test_a_client_costs_one_request(emulator: AltegioEmulator):
 
 
 @pytest.mark.parametrize("changes", [{"user_token": ""}, {"login": "79000000008"}, {"network": "Another chain"}])
-def test_who_signed_in_for_something_else_signs_in_again(emulator: AltegioEmulator, changes: dict[str, str]):
+def test_who_signed_in_for_something_else_signs_in_again(emulator: Emulator, changes: dict[str, str]):
     with pytest.raises(TokenExpired):
         adapter.find_client(new_http(), SIGNED_IN | changes, "+79000000001", 2.0)
     assert emulator.requests == []
 
 
-def test_a_user_who_changed_his_password_is_signed_in_again(emulator: AltegioEmulator):
+def test_a_user_who_changed_his_password_is_signed_in_again(emulator: Emulator):
     emulator.user_tokens["79000000009"] = "user-token-0002"
     with pytest.raises(TokenExpired):
         adapter.find_client(new_http(), SIGNED_IN, "+79000000001", 2.0)
@@ -621,7 +635,7 @@ def test_a_user_who_changed_his_password_is_signed_in_again(emulator: AltegioEmu
     ],
 )
 def test_a_login_that_is_refused_keeps_no_call_back(
-    emulator: AltegioEmulator, changes: dict[str, str], titles: list[str], code: str
+    emulator: Emulator, changes: dict[str, str], titles: list[str], code: str
 ):
     emulator.chains = {title: Chain(token=title, title=title, id=place) for place, title in enumerate(titles, 1)}
     with pytest.raises(Rejected) as refused:  # and not `CredentialsRefused`, for which the account would pause
@@ -631,7 +645,7 @@ def test_a_login_that_is_refused_keeps_no_call_back(
     assert [check.ok for check in adapter.check(new_http(), WITH_LOGIN | changes)] == [True, True, False]
 
 
-def test_the_name_of_the_only_chain_need_not_be_right(emulator: AltegioEmulator):
+def test_the_name_of_the_only_chain_need_not_be_right(emulator: Emulator):
     assert adapter.refresh(new_http(), WITH_LOGIN | {"network": "Салоны"})["chain_id"] == "312"
 
 
@@ -704,12 +718,12 @@ def work_off(call: Call, clock: time_machine.Traveller) -> CallSync:
     return row
 
 
-@pytest.mark.parametrize("cut", ["before", "after"])
+@pytest.mark.parametrize("cut", ["reset", "lost", "truncated"])
 def test_a_call_whose_answer_was_lost_waits_for_a_person(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller, cut: str
+    emulator: Emulator, integration: Integration, clock: time_machine.Traveller, cut: str
 ):
-    emulator.faults.append(Fault(cut=cut, command="history"))
-    row = work_off(call_of(integration), clock)
+    with emulator.faulty(cut, count=1):
+        row = work_off(call_of(integration), clock)
     assert len(emulator.told("history")) == 1
     assert (row.parked, row.error_kind) == (True, "doubt")
     sync.retry(CallSync.objects.filter(pk=row.pk))
@@ -717,13 +731,13 @@ def test_a_call_whose_answer_was_lost_waits_for_a_person(
     assert len(emulator.told("history")) == 2
 
 
-@pytest.mark.parametrize("cut", ["before", "after"])
+@pytest.mark.parametrize("cut", ["reset", "lost", "truncated"])
 def test_a_pop_up_whose_answer_was_lost_is_not_shown_twice_and_keeps_nothing_back(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller, cut: str
+    emulator: Emulator, integration: Integration, clock: time_machine.Traveller, cut: str
 ):
-    emulator.faults.append(Fault(cut=cut, command="event"))
     call = call_of(integration, state="ringing", started_at=timezone.now(), virtual_number="+74950000001")
-    row = work_off(call, clock)
+    with emulator.faulty(cut, count=1):
+        row = work_off(call, clock)
     assert len(emulator.told("event")) == 1
     assert row.progress == {"event": "unknown"}
     row = work_off(change(call, state="finished", outcome="missed"), clock)
@@ -732,18 +746,16 @@ def test_a_pop_up_whose_answer_was_lost_is_not_shown_twice_and_keeps_nothing_bac
 
 
 def test_a_call_that_could_not_be_taken_for_a_while_is_saved_once(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller
+    emulator: Emulator, integration: Integration, clock: time_machine.Traveller
 ):
-    emulator.faults += [Fault(status=503), Fault(status=401), Fault(status=429)]
+    emulator.instead += [Answer(503), Answer(401), Answer(429)]
     row = work_off(call_of(integration), clock)
     assert len(emulator.chain.calls) == 1
     assert row.progress["history"] is True
     assert row.credential.state == Credential.State.READY  # the operator's token is not the customer's affair
 
 
-def test_a_refused_token_keeps_the_calls(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller
-):
+def test_a_refused_token_keeps_the_calls(emulator: Emulator, integration: Integration, clock: time_machine.Traveller):
     emulator.chains.clear()
     row = work_off(call_of(integration), clock)
     row.credential.refresh_from_db()
@@ -752,7 +764,7 @@ def test_a_refused_token_keeps_the_calls(
 
 
 def test_by_a_number_that_is_not_in_the_list_nothing_is_told(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller
+    emulator: Emulator, integration: Integration, clock: time_machine.Traveller
 ):
     expect = SAMPLES["virtual-number-not-listed"]["expect"]
     listed = SAMPLES["virtual-number-not-listed"]["secrets"]["virtual_numbers"]
@@ -767,7 +779,7 @@ def test_by_a_number_that_is_not_in_the_list_nothing_is_told(
 
 
 def test_an_answered_call_waits_for_its_recording_and_is_saved_once(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller
+    emulator: Emulator, integration: Integration, clock: time_machine.Traveller
 ):
     integration.settings = SETTINGS
     integration.save()
@@ -782,7 +794,7 @@ def test_an_answered_call_waits_for_its_recording_and_is_saved_once(
 
 
 def test_an_answered_call_without_a_recording_is_saved_after_the_wait(
-    emulator: AltegioEmulator, integration: Integration, clock: time_machine.Traveller
+    emulator: Emulator, integration: Integration, clock: time_machine.Traveller
 ):
     integration.settings = SETTINGS
     integration.save()

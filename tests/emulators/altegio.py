@@ -9,39 +9,35 @@ with one `call_id` is a second call; a subscriber that Routing does not know hid
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+
+from .crm import PEOPLE, Crm, Written
+from .served import Answer, Asked, Refusal, Told, Wire, api
 
 PARTNER = "partner-token-0001"
 TOKEN = "11111111-2222-4333-8444-555555555555"
+LOGIN, PASSWORD = "79000000009", "demo-password"
 ACCEPT = "application/vnd.api.v2+json"
 PER_SECOND, PER_MINUTE = 5, 200
 
-_STRINGS = frozenset({"phone", "diversion", "user", "link", "call_id", "status", "date"})
+_CALL_TYPES = ("incoming", "outgoing", "internal")
+_TYPES = {"setup": ("enable", "disable"), "event": _CALL_TYPES, "history": _CALL_TYPES}
 _REQUIRED = {"setup": (), "event": ("phone", "diversion"), "history": ("phone", "diversion")}
 _OPTIONAL = {"setup": (), "event": ("user",), "history": ("user", "duration", "link", "call_id", "status", "date")}
-_TYPES = {
-    "setup": ("enable", "disable"),
-    "event": ("incoming", "outgoing", "internal"),
-    "history": ("incoming", "outgoing", "internal"),
-}
+_STRINGS = frozenset({"phone", "diversion", "user", "link", "call_id", "status", "date"})
 
 
 @dataclass(slots=True)
 class Route:
     """`mode`: `chain` stores in the chain's history alone (so it is when a chain is new), `all` shows pop-ups in every
-    location, `notified` in `locations`."""
+    location, `notified` in those that were chosen."""
 
     mode: str = "chain"
-    locations: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -49,12 +45,11 @@ class Chain:
     """A chain and what it holds. `routing`: number (digits) or subscriber → route; `clients` by phone (digits)."""
 
     token: str = TOKEN
-    partner: str = PARTNER
     id: int = 312
     title: str = "Chain"
-    clients: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     connected: bool = False
     routing: dict[str, Route] = field(default_factory=dict)
+    clients: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pop_ups: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
@@ -65,40 +60,64 @@ class Chain:
         return self.routing.get(said.get("user") or said["diversion"])
 
 
-@dataclass(slots=True)
-class Fault:
-    """What goes wrong with the next `times` requests of `command`: an answer of `status`, the `body` instead of the
-    right one, or a connection that ends `before` or `after` the request was carried out."""
+class Emulator(Crm):
+    """`chains` by token; `requests` are the bodies of all that came; `instead` are the next answers, whatever is asked.
 
-    status: int = 0
-    body: bytes | None = None
-    cut: str = ""
-    times: int = 1
-    command: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    `limited`: whether the limits of requests are kept up.
+    """
 
+    users = {extension: extension for extension in PEOPLE}  # it has none, and takes whatever an employee is mapped to
+    default = ""
+    untold = frozenset({"person", "client"})
+    pops_up = False  # in locations, not for users
+    keys = frozenset({"crm_token"})
 
-class _Refused(Exception):
-    def __init__(self, status: int, message: str = "", meta: Any = None):
-        super().__init__(message)
-        self.status, self.meta = status, {"message": message} if meta is None else meta
-
-
-class AltegioEmulator:
-    """`with AltegioEmulator().serving() as emulator:` - requests go to `emulator.url`."""
-
-    def __init__(self, *chains: Chain, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        deliver: Callable[[Wire], Told] = lambda wire: Told(200),
+        *chains: Chain,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(deliver)
         self.chains = {chain.token: chain for chain in chains or (Chain(),)}
         self.partners = {PARTNER}
-        self.passwords = {"79000000009": "demo-password"}
-        self.user_tokens = {"79000000009": "user-token-0001"}
+        self.passwords = {LOGIN: PASSWORD}
+        self.user_tokens = {LOGIN: "user-token-0001"}
         self.requests: list[dict[str, Any]] = []
-        self.violations: list[str] = []
-        self.faults: list[Fault] = []
+        self.instead: list[Answer] = []
+        self.more_headers: dict[str, str] = {}
         self.limited = True
-        self.url = ""
-        self._clock, self._lock = clock, threading.Lock()
+        self._clock = clock
         self._times: deque[float] = deque()
+
+    # --- As all CRMs
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the operator of the product sets."""
+        return {"ALTEGIO_PARTNER_TOKEN": PARTNER, "ALTEGIO_API_URL": self.url}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        known = {"network": self.chain.title, "service": "altegio", "crm_token": self.chain.token}
+        return known | {"login": LOGIN, "password": PASSWORD}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"recording_minutes": 5, "resend_with_recording": False, "send_user": False}
+
+    def calls(self, phone: str) -> list[Written]:
+        return [_written(call) for call in self.chain.calls if f"+{call['phone']}" == phone]
+
+    def know(self, phone: str, name: str, manager: str) -> None:
+        rows = self.chain.clients.setdefault(phone.lstrip("+"), [])
+        rows.append({"id": 4240880 + len(self.chain.clients), "company_id": 4564, "name": name, "email": ""})
+
+    def expire(self) -> None:
+        """A user changes his password and comes back to it: the token is another one."""
+        self.user_tokens = {login: f"{token}+" for login, token in self.user_tokens.items()}
+
+    # --- What came
 
     @property
     def chain(self) -> Chain:
@@ -107,56 +126,22 @@ class AltegioEmulator:
     def told(self, command: str) -> list[dict[str, Any]]:
         return [said for said in self.requests if said.get("command") == command]
 
-    @contextmanager
-    def serving(self) -> Iterator[Self]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            yield self
-        finally:
-            server.shutdown()
-            server.server_close()
+    def answer(self, asked: Asked) -> tuple[int, bytes, str] | None:
+        self.requests.append(_said(asked))
+        return super().answer(asked)
 
-    # --- One request
+    def headers(self, asked: Asked) -> Mapping[str, str]:
+        return self.more_headers
 
-    def answer(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, bytes, Mapping[str, str]] | None:
-        """Status, body and headers; None: the connection ends without an answer."""
-        with self._lock:
-            said = _decoded(body)
-            self.requests.append(said)
-            fault = self._fault(said)
-            if fault and fault.status:
-                return fault.status, fault.body or b"", fault.headers
-            if fault and fault.cut == "before":
-                return None
-            status, answer = self._handled(method, path, headers, said)
-            if fault and fault.cut == "after":
-                return None
-            shown = answer if fault is None or fault.body is None else fault.body
-            return status, shown, {"Content-Type": "application/json; charset=utf-8"}
-
-    def _fault(self, said: Mapping[str, Any]) -> Fault | None:
-        fault = next((each for each in self.faults if each.command in ("", said.get("command"))), None)
-        if fault:
-            fault.times -= 1
-            if not fault.times:
-                self.faults.remove(fault)
-        return fault
-
-    def _handled(self, method: str, path: str, headers: Mapping[str, str], said: dict[str, Any]) -> tuple[int, bytes]:
-        try:
-            self._count()
-            self._trust(headers)
-            if (method, path) != ("POST", "/api/v1/voip/integration"):
-                return self._asked(method, path, headers, said)
-            self._take(said)
-        except _Refused as refusal:
-            return _envelope(refusal.status, None, refusal.meta, success=False)
-        return _envelope(202, None, {"message": "Accepted"})
+    def trust(self, asked: Asked) -> None:
+        if self.instead:
+            answer = self.instead.pop(0)
+            raise Refusal(answer.status, answer.body)
+        self._count()
+        if asked.headers.get("accept") != ACCEPT:
+            self.violations.append(f"Accept: {asked.headers.get('accept')}")
+        if _partner_token(asked) not in self.partners:
+            raise _refusal(401, "Authentication needed.")
 
     def _count(self) -> None:
         now = self._clock()
@@ -165,70 +150,39 @@ class AltegioEmulator:
         self._times.append(now)
         lately = sum(now - at < 1 for at in self._times)
         if self.limited and (lately > PER_SECOND or len(self._times) > PER_MINUTE):
-            self.violations.append(f"too many requests: {lately} in a second, {len(self._times)} in a minute")
-            raise _Refused(429, meta=[])
-
-    def _trust(self, headers: Mapping[str, str]) -> None:
-        if headers.get("accept") != ACCEPT:
-            self.violations.append(f"Accept: {headers.get('accept')}")
-        if headers.get("authorization", "").removeprefix("Bearer ").partition(", User ")[0] not in self.partners:
-            raise _Refused(401, "Authentication needed.")
-
-    # --- What else may be asked
-
-    def _asked(self, method: str, path: str, headers: Mapping[str, str], said: dict[str, Any]) -> tuple[int, bytes]:
-        parts = urlsplit(path)
-        if (method, path) == ("GET", "/api/v1/countries"):
-            return _envelope(200, [{"id": "1", "title": "Россия", "phone_code": "7"}], [])
-        if (method, path) == ("POST", "/api/v1/auth"):
-            if self.passwords.get(said.get("login", "")) != said.get("password"):
-                raise _Refused(401, "Wrong login or password.")
-            return _envelope(201, {"user_token": self.user_tokens[said["login"]]}, [])
-        if headers["authorization"].partition(", User ")[2] not in self.user_tokens.values():
-            raise _Refused(401, "Authentication needed.")
-        if (method, path) == ("GET", "/api/v1/groups"):
-            chains = self.chains.values()
-            return _envelope(200, [{"id": chain.id, "title": chain.title, "companies": []} for chain in chains], [])
-        for chain in self.chains.values():
-            if (method, parts.path) == ("GET", f"/api/v1/group/{chain.id}/clients/"):
-                phone = parse_qs(parts.query)["phone"][0]
-                found = {"salon_group_id": chain.id, "phone": phone, "clients": chain.clients.get(phone, [])}
-                return _envelope(200, found, [])
-        self.violations.append(f"unknown endpoint: {method} {path}")
-        raise _Refused(404, "Not Found")
+            why = f"too many requests: {lately} in a second, {len(self._times)} in a minute"
+            raise Refusal(429, violation=why)
 
     # --- What telephony tells
 
-    def _take(self, said: dict[str, Any]) -> None:
+    @api("POST", "/api/v1/voip/integration")
+    def voip(self, asked: Asked) -> Answer:
+        said = _said(asked)
         command, kind = said.get("command"), said.get("type")
         if command not in _TYPES or kind not in _TYPES[command]:
-            raise self._bad(f"command {command!r}, type {kind!r}")
+            raise _bad(f"command {command!r}, type {kind!r}")
         chain = self.chains.get(said.get("crm_token") or "")
         if chain is None:
-            raise _Refused(404, meta=[])
-        if chain.partner not in self.partners:
-            raise _Refused(403, "Access denied.")
+            raise Refusal(404, {"success": False, "data": None, "meta": []})
+        self._check_fields(command, said)
         if command == "setup":
-            self._fields(command, said)
             chain.connected = kind == "enable"
-            return
-        if not chain.connected:  # taken, and not looked at
+        elif not chain.connected:  # taken, and not looked at
             self.violations.append(f"{command} of a chain that is not connected")
-            return
-        self._fields(command, said)
-        if command == "event":
+        elif command == "event":
             self._show(chain, said)
         else:
             self._save(chain, said)
+        return Answer(202, {"success": True, "data": None, "meta": {"message": "Accepted"}})
 
-    def _fields(self, command: str, said: dict[str, Any]) -> None:
+    def _check_fields(self, command: str, said: dict[str, Any]) -> None:
         known = {"command", "type", "crm_token", *_REQUIRED[command], *_OPTIONAL[command]}
         missing = [name for name in _REQUIRED[command] if not said.get(name)]
         wrong = [name for name in _STRINGS & said.keys() if not isinstance(said[name], str) or not said[name]]
         if missing or wrong or said.keys() - known:
-            raise self._bad(f"{command}: missing {missing}, wrong {wrong}, unknown {sorted(said.keys() - known)}")
-        for name in ("phone", "diversion"):
-            if name in said and not said[name].isdecimal():
+            raise _bad(f"{command}: missing {missing}, wrong {wrong}, unknown {sorted(said.keys() - known)}")
+        for name in _REQUIRED[command]:
+            if not said[name].isdecimal():
                 self.violations.append(f"{name} is not of digits alone: {said[name]}")
 
     def _show(self, chain: Chain, said: dict[str, Any]) -> None:
@@ -240,22 +194,72 @@ class AltegioEmulator:
             chain.pop_ups.append(said)
 
     def _save(self, chain: Chain, said: dict[str, Any]) -> None:
-        duration = said.get("duration", 0)
-        if not isinstance(duration, int) or duration < 0:
-            raise self._bad(f"duration {duration!r}")
-        if said.get("status", "success") not in ("success", "missed"):
-            raise self._bad(f"status {said['status']!r}")
-        if said.get("status") == "missed" and (duration or "link" in said):
+        duration, status = said.get("duration", 0), said.get("status", "success")
+        if not isinstance(duration, int) or duration < 0 or status not in ("success", "missed"):
+            raise _bad(f"duration {duration!r}, status {status!r}")
+        if status == "missed" and (duration or "link" in said):
             self.violations.append("a missed call with a duration or a recording")
         if not _is_moment(said.get("date", "")):
             self.violations.append(f"date {said.get('date')!r}")
-        if "link" in said and not said["link"].startswith(("http://", "https://")):
+        if not said.get("link", "http").startswith("http"):
             self.violations.append(f"link {said['link']!r}")
         chain.calls.append(said)
 
-    def _bad(self, what: str) -> _Refused:
-        self.violations.append(f"bad request: {what}")
-        return _Refused(422, "Validation error")
+    # --- What else may be asked
+
+    @api("GET", "/api/v1/countries")
+    def countries(self, asked: Asked) -> Any:
+        return _found([{"id": "1", "title": "Россия", "phone_code": "7"}])
+
+    @api("POST", "/api/v1/auth")
+    def sign_in(self, asked: Asked) -> Answer:
+        said = _said(asked)
+        if self.passwords.get(said.get("login", "")) != said.get("password"):
+            raise _refusal(401, "Wrong login or password.")
+        return Answer(201, _found({"user_token": self.user_tokens[said["login"]]}))
+
+    @api("GET", "/api/v1/groups")
+    def groups(self, asked: Asked) -> Any:
+        self._trust_user(asked)
+        return _found([{"id": chain.id, "title": chain.title, "companies": []} for chain in self.chains.values()])
+
+    @api("GET", "/api/v1/group/{chain}/clients/")
+    def group_clients(self, asked: Asked) -> Any:
+        self._trust_user(asked)
+        chain = next((each for each in self.chains.values() if str(each.id) == asked.parts["chain"]), None)
+        if chain is None:
+            raise _refusal(403, "Access denied.")
+        phone = asked.query["phone"]
+        return _found({"salon_group_id": chain.id, "phone": phone, "clients": chain.clients.get(phone, [])})
+
+    def _trust_user(self, asked: Asked) -> None:
+        if asked.headers["authorization"].partition(", User ")[2] not in self.user_tokens.values():
+            raise _refusal(401, "Authentication needed.")
+
+
+def _said(asked: Asked) -> dict[str, Any]:
+    try:
+        said = json.loads(asked.body or b"{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _partner_token(asked: Asked) -> str:
+    return asked.headers.get("authorization", "").removeprefix("Bearer ").partition(", User ")[0]
+
+
+def _found(data: Any) -> dict[str, Any]:
+    return {"success": True, "data": data, "meta": []}
+
+
+def _refusal(status: int, message: str) -> Refusal:
+    return Refusal(status, {"success": False, "data": None, "meta": {"message": message}})
+
+
+def _bad(what: str) -> Refusal:
+    body = {"success": False, "data": None, "meta": {"message": "Validation error"}}
+    return Refusal(422, body, violation=f"bad request: {what}")
 
 
 def _is_moment(text: str) -> bool:
@@ -267,40 +271,10 @@ def _is_moment(text: str) -> bool:
     return at.tzinfo is not None and not at.microsecond
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(body or b"{}")
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _envelope(status: int, data: Any, meta: Any, *, success: bool = True) -> tuple[int, bytes]:
-    return status, json.dumps({"success": success, "data": data, "meta": meta}, ensure_ascii=False).encode()
-
-
-def _handler(emulator: AltegioEmulator) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _respond(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            told = emulator.answer(self.command, self.path, headers, body)
-            if told is None:
-                self.close_connection = True
-                return
-            status, said, more = told
-            self.send_response(status)
-            for name, value in more.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        do_GET = do_POST = _respond
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: what matters is in `violations`."""
-
-    return Handler
+def _written(call: Mapping[str, Any]) -> Written:
+    return Written(
+        direction="in" if call["type"] == "incoming" else "out",
+        answered=call["status"] == "success",
+        seconds=call["duration"],
+        recording=call.get("link", ""),
+    )
