@@ -22,8 +22,8 @@ PEOPLE = ("101", "102", "103")
 class Written:
     """A call as a CRM has it. What a CRM cannot tell (`Crm.untold`) is not compared.
 
-    `person` is the CRM's user whose call it is, `recording` the link it was given, `client` whether a record of a
-    client bears the call.
+    `person` is the CRM's user whose call it is, `recording` the link it was given or the sha256 of the copy that it
+    took, `client` whether a record of a client bears the call.
     """
 
     direction: str
@@ -32,6 +32,7 @@ class Written:
     person: str = ""
     recording: str = ""
     client: bool = False
+    ended: bool = False
 
 
 class Crm(Served, ABC):
@@ -44,9 +45,13 @@ class Crm(Served, ABC):
     untold: frozenset[str] = frozenset()
     """Fields of `Written` that this CRM does not keep."""
     pops_up: bool = True
-    """Whether it is known here on whose screens a card is."""
+    """Whether we tell it on whose screens a card is to be."""
     clicks: bool = False
     """Whether an employee can click a number in it."""
+    copies: bool = False
+    """Whether it takes a copy of recordings."""
+    refused: frozenset[str] = frozenset()
+    """Names of kinds of calls (`tests.crm_adapters.calls`) that it takes none of."""
 
     def __init__(self, deliver: Callable[[Wire], Told] = lambda wire: Told(200)):
         super().__init__()
@@ -88,8 +93,8 @@ class Crm(Served, ABC):
     def install(self, handler_url: str) -> None:
         """What the customer does in the CRM after the credential was saved."""
 
-    def click(self, extension: str, phone: str) -> Wire:
-        """An employee clicks a number (of CRMs that have `clicks`)."""
+    def click(self, extension: str, phone: str) -> None:
+        """An employee clicks a number, and we are told (of CRMs that have `clicks`)."""
         raise NotImplementedError
 
     def expire(self) -> None:
