@@ -13,8 +13,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import time_machine
 from django.db import transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from clients import book
 from crm_adapters.altegio import failures, service
 from crm_adapters.altegio.adapter import Altegio
 from crm_adapters.base import (
@@ -30,8 +33,8 @@ from crm_adapters.base import (
     Work,
 )
 from employees import installation
-from integrations import sync
-from integrations.models import CallSync, Credential, Integration
+from integrations import crm_events, crm_setup, sync
+from integrations.models import CallSync, Credential, CrmEvent, Integration
 from outbound.errors import (
     CredentialsRefused,
     OutboundError,
@@ -45,13 +48,14 @@ from outbound.http import Exchange, Http
 from outbound.limits import Limit, advance
 from telephony import directory, inbox
 from telephony.models import Call
-from tests.emulators.altegio import PARTNER, TOKEN, Chain, Emulator, Route
-from tests.emulators.served import Answer, Asked, Told
+from tests.emulators.altegio import ACCEPT, PARTNER, PER_SECOND, TOKEN, Chain, Emulator, Route
+from tests.emulators.served import Answer, Asked
 from tests.factories import (
     CallFactory,
     ConnectionFactory,
     CredentialFactory,
     IntegrationFactory,
+    MembershipFactory,
     RecordingFactory,
     VirtualNumberFactory,
 )
@@ -141,9 +145,7 @@ def told_in_turn(*stages: CallFacts, **settings: Any) -> Mapping[str, Any]:
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """A connected chain whose number leads to a route that pops up everywhere."""
-    chain = Chain(connected=True, routing={"74950000001": Route("all")})
-    with Emulator(lambda wire: Told(200), chain).serving() as found:
-        found.limited = False
+    with Emulator().serving() as found:
         for name, value in found.environment.items():
             monkeypatch.setenv(name, value)
         yield found
@@ -541,6 +543,15 @@ def test_within_any_second_and_minute_the_limits_are_kept():
         assert max(sum(at <= other < at + seconds for other in sent) for at in sent) <= most
 
 
+def test_who_asks_faster_is_refused_by_the_emulator():
+    crm = Emulator(clock=lambda: 0.0)
+    crm.limited = True
+    asked = Asked("GET", "/api/v1/countries", {}, {"accept": ACCEPT, "authorization": f"Bearer {PARTNER}"}, b"")
+    answers = [crm.answer(asked) for _ in range(PER_SECOND + 1)]
+    assert [answer and answer[0] for answer in answers] == [200] * PER_SECOND + [429]
+    assert len(crm.violations) == 1
+
+
 def test_the_limit_is_one_for_all_customers_of_a_service():
     other = SECRETS | {"crm_token": "22222222-2222-4333-8444-555555555555"}
     assert adapter.limits(SECRETS) == adapter.limits(other)
@@ -807,6 +818,53 @@ def test_an_answered_call_without_a_recording_is_saved_after_the_wait(
     clock.shift(2)
     work_off(call, clock)
     assert ["link" in call for call in emulator.chain.calls] == [False]
+
+
+def test_the_account_is_connected_when_the_chain_is(emulator: Emulator, integration: Integration):
+    credential = integration.credential
+    Credential.objects.update(state=Credential.State.NEW)
+    credential.refresh_from_db()
+    emulator.chain.connected = False
+    crm_setup.prepare(credential)
+    assert (emulator.chain.connected, credential.state) == (True, Credential.State.READY)
+    crm_setup.retire(credential)
+    assert emulator.chain.connected  # an active integration needs it
+    Integration.objects.update(active=False)
+    crm_setup.retire(credential)
+    assert not emulator.chain.connected
+
+
+def test_the_numbers_to_enter_stand_on_the_integrations_page(integration: Integration):
+    VirtualNumberFactory.create(connection=integration.connections.get(), number="+74950000001")
+    member = MembershipFactory.create(company=integration.company)
+    browser = Client()
+    browser.force_login(member.user)
+    page = browser.get(reverse("portal:integration", args=[integration.uuid])).content.decode()
+    assert ">74950000001<" in page or '"74950000001"' in page
+    assert str(integration.credential.domain) == "Chain"
+
+
+def test_a_client_who_changed_is_in_the_book(integration: Integration):
+    credential = integration.credential
+    where = f"/hooks/altegio/{credential.webhook_token}/"
+
+    def tell(status: str, **data: str) -> None:
+        said = {"company_id": 1, "resource": "client", "resource_id": 7, "status": status, "data": data}
+        assert Client().post(where, said, "application/json").status_code == 200
+        crm_events.handle(CrmEvent.objects.latest("pk").pk)
+
+    def known() -> list[str]:
+        phones = ("+79000000004", "+79000000005")
+        found = [book.find(integration.company, phone, credential.source) for phone in phones]
+        return [row.name if row else "" for row in found]
+
+    tell("create", name="Anna", phone="+79000000004")
+    assert known() == ["Anna", ""]
+    tell("update", name="Anna", phone="+79000000005")
+    assert known() == ["", "Anna"]
+    tell("delete")
+    assert known() == ["", ""]
+    assert Client().post("/hooks/altegio/no-such-token/", {}, "application/json").status_code == 404
 
 
 # --- The forms --------------------------------------------------------------------------------------------------------

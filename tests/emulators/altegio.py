@@ -66,11 +66,11 @@ class Emulator(Crm):
     `limited`: whether the limits of requests are kept up.
     """
 
-    users = {extension: extension for extension in PEOPLE}  # it has none, and takes whatever an employee is mapped to
+    users = dict.fromkeys(PEOPLE, "")  # calls are nobody's, and nobody is responsible for a client
     default = ""
     untold = frozenset({"person", "client"})
     pops_up = False  # in locations, not for users
-    keys = frozenset({"crm_token"})
+    keys = frozenset({"crm_token", "password", "user_token"})
 
     def __init__(
         self,
@@ -79,14 +79,14 @@ class Emulator(Crm):
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(deliver)
-        self.chains = {chain.token: chain for chain in chains or (Chain(),)}
+        self.chains = {chain.token: chain for chain in chains or (_connected(),)}
         self.partners = {PARTNER}
         self.passwords = {LOGIN: PASSWORD}
         self.user_tokens = {LOGIN: "user-token-0001"}
         self.requests: list[dict[str, Any]] = []
         self.instead: list[Answer] = []
         self.more_headers: dict[str, str] = {}
-        self.limited = True
+        self.limited = False
         self._clock = clock
         self._times: deque[float] = deque()
 
@@ -100,7 +100,8 @@ class Emulator(Crm):
     @property
     def secrets(self) -> dict[str, str]:
         known = {"network": self.chain.title, "service": "altegio", "crm_token": self.chain.token}
-        return known | {"login": LOGIN, "password": PASSWORD}
+        user = {"login": LOGIN, "password": PASSWORD, "user_token": self.user_tokens[LOGIN]}
+        return known | user | {"chain_id": str(self.chain.id), "signed_in": f"{LOGIN} {self.chain.title}"}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -237,6 +238,10 @@ class Emulator(Crm):
             raise _refusal(401, "Authentication needed.")
 
 
+def _connected() -> Chain:
+    return Chain(connected=True, routing={"74950000001": Route("all")})
+
+
 def _said(asked: Asked) -> dict[str, Any]:
     try:
         said = json.loads(asked.body or b"{}")
@@ -277,4 +282,5 @@ def _written(call: Mapping[str, Any]) -> Written:
         answered=call["status"] == "success",
         seconds=call["duration"],
         recording=call.get("link", ""),
+        ended=True,
     )
