@@ -48,6 +48,8 @@ class Crm(Served, ABC):
     """Whether we tell it on whose screens a card is to be."""
     clicks: bool = False
     """Whether an employee can click a number in it."""
+    typed: Mapping[str, str] = {}
+    """What a customer types where the form takes no address of this machine."""
     copies: bool = False
     """Whether it takes a copy of recordings."""
     refused: frozenset[str] = frozenset()

@@ -28,6 +28,8 @@ class Scenario:
     outcome: str = "missed"
     seconds: int = 30
     recorded: bool = False
+    """Recordings are told with the end of the call, or (`later`) after it, where the PBX can do that."""
+    later: bool = False
     hidden: bool = False
 
 
