@@ -104,5 +104,8 @@ class Altegio(Adapter):
     def shown_as(self, secrets: Secrets) -> str:
         return secrets.get("network", "")
 
+    def connected(self, secrets: Secrets) -> bool:
+        return bool(secrets.get("crm_token"))
+
     def errors_help(self, error: OutboundError) -> str:
         return failures.help_for(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,12 +107,11 @@ class Played:
 class World:
     """All companies on one installation."""
 
-    def __init__(self, stack: Stack, exits: ExitStack):
+    def __init__(self, stack: Stack, crms: Mapping[str, Crm], exits: ExitStack):
         self.stack = stack
         self.sides: dict[str, Side] = {}
         rows = []
-        for slug, kind in emulated().items():
-            crm = exits.enter_context(kind().serving())
+        for slug, crm in crms.items():
             side = Side(slug, Pbx(lambda wire: Told(200)), crm, stack)
             side.pbx.deliver = side.deliver
             exits.enter_context(side.pbx.serving())
@@ -193,7 +192,8 @@ def _company(side: Side) -> dict[str, Any]:
     row["connections"][0]["credentials"] = {**side.pbx.secrets, **side.pbx.typed}
     keys = {**side.crm.secrets, **side.crm.typed}
     row["crm_credentials"] = [{"key": "account", "crm": side.slug, "name": side.slug, "credentials": keys}]
-    mapping = [{"extension": number, "crm_user": side.crm.users[number]} for number in ("101", "102", "103")]
+    users = {number: side.crm.users[number] for number in ("101", "102", "103")}
+    mapping = [{"extension": number, "crm_user": user} for number, user in users.items() if user]
     row["integrations"][0] |= {
         "credential": "account",
         "settings": side.crm.settings,
@@ -206,5 +206,8 @@ def _company(side: Side) -> dict[str, Any]:
 @contextmanager
 def world(kind: str, folder: Path, **environment: str) -> Iterator[World]:
     with ExitStack() as exits:
+        crms = {slug: exits.enter_context(crm().serving()) for slug, crm in emulated().items()}
+        for crm in crms.values():
+            environment |= crm.environment
         stack = exits.enter_context(running(kind, folder, **environment))
-        yield World(stack, exits)
+        yield World(stack, crms, exits)
