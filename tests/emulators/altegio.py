@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from .crm import PEOPLE, Crm, Written
-from .served import Answer, Asked, Refusal, Told, Wire, api
+from .served import Answer, Asked, Refusal, api
 
 PARTNER = "partner-token-0001"
 TOKEN = "11111111-2222-4333-8444-555555555555"
@@ -72,14 +72,9 @@ class Emulator(Crm):
     pops_up = False  # in locations, not for users
     keys = frozenset({"crm_token", "password", "user_token"})
 
-    def __init__(
-        self,
-        deliver: Callable[[Wire], Told] = lambda wire: Told(200),
-        *chains: Chain,
-        clock: Callable[[], float] = time.monotonic,
-    ):
-        super().__init__(deliver)
-        self.chains = {chain.token: chain for chain in chains or (_connected(),)}
+    def __init__(self, name: str = "demo", latency: float = 0.0, *, clock: Callable[[], float] = time.monotonic):
+        super().__init__(name, latency)
+        self.chains = {TOKEN: Chain(connected=True, routing={"74950000001": Route("all")})}
         self.partners = {PARTNER}
         self.passwords = {LOGIN: PASSWORD}
         self.user_tokens = {LOGIN: "user-token-0001"}
@@ -236,10 +231,6 @@ class Emulator(Crm):
     def _trust_user(self, asked: Asked) -> None:
         if asked.headers["authorization"].partition(", User ")[2] not in self.user_tokens.values():
             raise _refusal(401, "Authentication needed.")
-
-
-def _connected() -> Chain:
-    return Chain(connected=True, routing={"74950000001": Route("all")})
 
 
 def _said(asked: Asked) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,15 @@ class World:
         self.quiet()
 
     def quiet(self) -> None:
-        self.stack.wait_quiet(30)
+        """Nothing is left to do but what waits on purpose, for a recording that may come."""
+        wait_until(lambda: not self._busy(), lambda: f"{self._busy()}\n{self.stack.log('web')[-2000:]}", 30)
+
+    def _busy(self) -> dict[str, int]:
+        left = self.stack.busy()
+        if "steps" in left:
+            soon = f"{datetime.now(UTC) + timedelta(seconds=5):%Y-%m-%d %H:%M:%S+00:00}"
+            left["steps"] -= self.stack.row(f"SELECT count(*) AS n {_STEPS} AND due_at > %s", soon)["n"]
+        return {name: count for name, count in left.items() if count}
 
     def play(self, scenario: Scenario, client: str = "") -> dict[str, Played]:
         """The same call in every company, event by event."""
@@ -145,6 +154,7 @@ class World:
         return Played(side, call, list(side.crm.calls(phone)), side.crm.screens(phone), asked)
 
 
+_STEPS = "FROM integrations_callsync WHERE state = 'wanted' AND NOT parked AND wanted > noted"
 _PREPARE = """
 from employees.models import Company, Employee, Extension
 from integrations import crm_setup
