@@ -1,5 +1,5 @@
-"""The telephony API that a CRM publishes for PBXs, from that CRM's side: what can be connected to it can be connected to
-us.
+"""The telephony API that a CRM publishes for PBXs, from that CRM's side: a PBX that can be connected to it can be
+connected to us.
 
 Several vendors speak it. Each has a folder with a subclass, which says what the key is called there, and what else that
 vendor can do. Their forms have the fields `our_key`, `pbx_url` and `pbx_token`.

@@ -73,7 +73,11 @@ class Emulator(open_api.Emulator):
             "result": "answer" if talks else "no answer",
             "recordUrl": next(iter(call.recordings), None) if talks else None,
         }
-        told = [("StartCall", rang, {}), ("Answer", answered, {"time_ring": epoch(rang)}), ("Hangup", left, ends)]
+        told: list[tuple[str, datetime | None, dict[str, Any]]] = [
+            ("StartCall", rang, {}),
+            ("Answer", answered, {"time_ring": epoch(rang)}),
+            ("Hangup", left, ends),
+        ]
         return [own(self._usual(call, event, at) | usual | own_fields) for event, at, own_fields in told if at]
 
     def _usual(self, call: Call, event: str, at: datetime) -> dict[str, Any]:

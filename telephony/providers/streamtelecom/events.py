@@ -3,8 +3,8 @@
 `sessionid` is the whole call. In a queue (`join`) each who rings has a leg of it, and only the hangup with `end_sess`
 ends the call. Elsewhere `call_id` is told as if it were a call: who is handed the client has another one, and the call
 is over with the last of them.
-`from` and `to` are the client and our line in an incoming call, our line and the client in an outgoing one. Our lines are
-long numbers, so nothing but `type` tells whose number is whose. There are no lengths: they are counted from the times.
+`from` and `to` are the client and our line in an incoming call, our line and the client in an outgoing one. Our lines
+are long numbers, so nothing but `type` tells whose number is whose. There are no lengths: the times tell them.
 Source: the vendor's description of its events 3.0.1, as a public client quotes it, and the vendor's gateway. Why nobody
 answered is not told, and calls between employees are not described.
 """

@@ -1,7 +1,7 @@
 """Fetching a recording by its link.
 
-Whether a link of the vendor's own events wants the API key is not documented: it is tried without, and with the key where
-the vendor's own server refuses that. The key goes to no other server.
+Whether a link of the vendor's own events wants the API key is not documented: it is tried without, and with the key
+where the vendor's own server refuses that. The key goes to no other server.
 """
 
 from __future__ import annotations
