@@ -53,7 +53,7 @@ DOOR = "door"
 
 
 def able(connection: Connection) -> bool:
-    return Capability.HISTORY in connection.protocol.capabilities
+    return Capability.HISTORY in connection.protocol.able(connection.credentials)
 
 
 def start(
@@ -120,15 +120,16 @@ def plan_comparisons() -> None:
     regular = HistoryRun.objects.filter(connection=OuterRef("pk"), kind__in=REGULAR)
     seldom = Q(created_at__gt=now - PERIOD, going_on=[], connection__provider__in=_summing_up())
     recent = Q(created_at__gt=now - SOON) | seldom | Q(state=State.OPEN)
-    for connection in _connections().filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent))):
+    rows = Connection.objects.filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent)))
+    for connection in _with_history(rows):
         check(connection)
 
 
-def _connections() -> QuerySet[Connection]:
+def _with_history(connections: QuerySet[Connection]) -> list[Connection]:
     """Those whose PBX keeps a history that we can ask."""
     providers = registry.all_providers().items()
     slugs = [slug for slug, provider in providers if Capability.HISTORY in provider.capabilities]
-    return Connection.objects.filter(active=True, provider__in=slugs).select_related("company")
+    return [row for row in connections.filter(active=True, provider__in=slugs).select_related("company") if able(row)]
 
 
 def _summing_up() -> list[str]:
@@ -158,7 +159,7 @@ def note_open_door(now: datetime | None = None) -> None:
     if not mine or now - last < OUTAGE:
         return
     log.warning("the door was shut", since=last.isoformat())
-    for connection in _connections().filter(created_at__lt=now):
+    for connection in _with_history(Connection.objects.filter(created_at__lt=now)):
         since = coverage.midnight(connection.company, max(last, now - WEEK))
         start(connection, Kind.OUTAGE, max(since, connection.created_at), now)
 

@@ -364,7 +364,8 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """A name on the box: what a customer looks for, and how the form of its family is worded for it."""
+    """A name on the box: what a customer looks for, and how the form of its family is worded for it. `without`: fields
+    of that form for which this brand has no use; they are not shown."""
 
     slug: str
     title: str
@@ -372,6 +373,7 @@ class Brand:
     aliases: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
 
 
 # --- The protocol -----------------------------------------------------------------------------------------------------
@@ -410,6 +412,10 @@ class Provider(Vendor, ABC):
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """Which of the capabilities an account with these credentials has: some may want a key that was left out."""
+        return self.capabilities
 
     def identify(self, request: Request) -> str:
         """The account a request to a shared path names (unproven); raises `Refused`."""

@@ -14,6 +14,7 @@ from abc import ABC
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from outbound.errors import CredentialsRefused, RateLimited, Rejected, Temporary
 from outbound.http import Http
@@ -51,6 +52,11 @@ class TelephonyApi(Provider, ABC):
     names_dials = False
     key_names: ClassVar[tuple[str, ...]]
     """Fields in which the PBX may send our key; the header `Authorization: Bearer` is taken too."""
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """Commands want the PBX's address and key."""
+        dials = secrets.get("pbx_url") and secrets.get("pbx_token")
+        return self.capabilities if dials else self.capabilities - {Capability.DIAL}
 
     # --- What a PBX sends
 
@@ -145,6 +151,12 @@ def hiding(http: Http, link: str) -> Http:
     """Whoever has the link has the recording: it is kept out of the record of exchanges."""
     secret = link.partition("://")[2].partition("/")[2]
     return replace(http, secrets=[*http.secrets, secret]) if secret else http
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two addresses lead to the same server, which may then see the same key."""
+    one_parts, other_parts = urlsplit(one), urlsplit(other)
+    return bool(one_parts.netloc) and one_parts[:2] == other_parts[:2]
 
 
 def _is_complete(told: Mapping[str, str]) -> bool:

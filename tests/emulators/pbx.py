@@ -166,6 +166,8 @@ class Pbx(ABC):
     """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
     lacks_in_history: frozenset[str] = frozenset()
     """Names of scenarios that its events tell, and its history not as they were."""
+    bare_lists: bool = False
+    """Whether its API answers with a list alone: then an empty one is an answer."""
     told_apart: frozenset[str] = frozenset()
     """Names of scenarios whose parts are told as calls before it turns out that they are one: a CRM may have shown a
     card for a part, and has no end of it."""

@@ -21,6 +21,8 @@ class Emulator(open_api.Emulator):
     # The events say that nobody answered, not why; calls between employees are not described.
     lacks = frozenset({"busy", "outgoing, busy", "internal"})
     told_by_order = frozenset()
+    lacks_in_history = frozenset()
+    bare_lists = False
     closed = False
 
     @property

@@ -6,12 +6,10 @@ where the vendor's own server refuses that. The key goes to no other server.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from outbound.errors import Rejected, VendorFault
 from outbound.http import Http
 from telephony.providers.base import Audio, Secrets
-from telephony.providers.telephony_api import hiding
+from telephony.providers.telephony_api import hiding, same_server
 
 _REFUSED = frozenset({"http_401", "http_403"})
 
@@ -25,11 +23,6 @@ def fetch(http: Http, secrets: Secrets, link: str) -> Audio:
         return Audio.fetched(http, link)
     except VendorFault as error:
         key = secrets.get("pbx_token", "")
-        if error.code not in _REFUSED or not key or not _at_gateway(link, secrets):
+        if error.code not in _REFUSED or not key or not same_server(link, secrets.get("pbx_url", "")):
             raise
     return Audio.fetched(http, link, headers={"Authorization": f"Bearer {key}"})
-
-
-def _at_gateway(link: str, secrets: Secrets) -> bool:
-    gateway, server = urlsplit(secrets.get("pbx_url", "")), urlsplit(link)
-    return bool(gateway.netloc) and (server.scheme, server.netloc) == (gateway.scheme, gateway.netloc)
