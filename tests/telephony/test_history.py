@@ -384,6 +384,28 @@ def test_a_call_that_was_not_over_is_asked_for_soon_again(pbx: Pbx, clock: Any) 
     assert HistoryRun.objects.count() == 2
 
 
+def test_what_only_the_history_knows_is_asked_for_soon_and_no_more_than_that(
+    pbx: Pbx, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(pbx.connection.protocol), "sums_up", False)
+
+    def later() -> list[HistoryRun]:
+        clock.shift(timedelta(minutes=6))
+        history.plan_comparisons()
+        return [finish(run) for run in HistoryRun.objects.filter(state=State.OPEN)]
+
+    check(pbx)
+    assert later() == []  # nobody has called: nothing is asked
+    began, ended = timezone.now() - timedelta(minutes=3), timezone.now() - timedelta(minutes=1)
+    CallFactory.create(connection=pbx.connection, key="E1", started_at=began, ended_at=ended, outcome="no_answer")
+    pbx.remember("E1", ago=timedelta(minutes=3))
+    (run,) = later()
+    assert (run.since, run.until, run.corrected) == (began - timedelta(minutes=1), timezone.now(), 1)
+    assert Call.objects.get().outcome == "answered"
+    assert [run.corrected for run in later()] == [0]  # a recording may have come
+    assert later() == []
+
+
 def test_in_the_night_the_day_before_is_compared_too(pbx: Pbx, clock: Any) -> None:
     check(pbx)
     clock.move_to(datetime(2026, 3, 5, 0, 30, tzinfo=UTC))  # half past three in the company's zone
