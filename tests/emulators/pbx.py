@@ -160,10 +160,9 @@ class Pbx(ABC):
     """Names of scenarios that this vendor cannot tell."""
     typed: Mapping[str, str] = {}
     """What a customer types where the form takes no address of this machine."""
-    proofs: frozenset[str] = frozenset()
-    """Fields of the form that prove the sender without being secret, of vendors that sign nothing."""
-    proves_itself: bool = True
-    """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
+    proofs: frozenset[str] | None = None
+    """Fields of the form by which its notifications prove who sends them; None: the secret ones. Where there are none,
+    the secret part of our address is all there is."""
     lacks_in_history: frozenset[str] = frozenset()
     """Names of scenarios that its events tell, and its history not as they were."""
     bare_lists: bool = False
@@ -208,11 +207,6 @@ class Pbx(ABC):
 
     def trust(self, asked: Asked) -> None:
         """Refuse who does not prove who he is (raises `Refusal`)."""
-
-    def forged(self, wire: Wire) -> Wire:
-        """A notification as somebody sends it who knows where, but not from whom (of vendors that prove nothing by a
-        secret)."""
-        return wire
 
     # --- Calls
 
