@@ -70,7 +70,7 @@ class TelephonyApi(Provider, ABC):
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         """There is no signature: the key is the proof, and comes with every request."""
         try:
-            given = self._key(request, self.fields(request))
+            given = self._key(request, request.once(self.fields))
         except ValueError as error:
             raise Refused(400, "Invalid parameters") from error
         ours = secrets.get("our_key", "")
@@ -110,7 +110,7 @@ class TelephonyApi(Provider, ABC):
     def _told(self, request: Request) -> dict[str, str]:
         """Nothing where the body is no form: what is needed is missing then."""
         try:
-            return self.fields(request)
+            return request.once(self.fields)
         except ValueError:
             return {}
 
