@@ -231,6 +231,7 @@ def _work(run: HistoryRun) -> None:
     begin = max(run.since, coverage.midnight(run.company, run.reached - timedelta(microseconds=1)))
     try:
         compared = backfill.compare(run, _ask(run, begin))
+        backfill.check_names(run, compared, begin)
         backfill.fill(run, compared)
     except OutboundError as error:
         _later(run, error.words, error.retry_after, final=isinstance(error, Rejected))

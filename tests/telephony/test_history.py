@@ -74,6 +74,18 @@ def test_a_call_under_another_id_is_known(pbx: Pbx) -> None:
     assert (check(pbx).filled, Call.objects.count()) == (0, 1)
 
 
+@pytest.mark.parametrize(("known", "filled", "state"), [("E1", 3, State.DONE), ("other", 0, State.FAILED)])
+def test_a_history_that_names_calls_otherwise_doubles_none(pbx: Pbx, known: str, filled: int, state: str) -> None:
+    began = NOW - timedelta(hours=1)
+    for key in (known, "L2", "L3"):
+        CallFactory.create(connection=pbx.connection, key=key, started_at=began, ended_at=began, talk_seconds=20)
+    for key in ("E1", "E2", "E3", "E4"):
+        pbx.remember(key)
+    run = check(pbx)
+    assert (run.state, run.filled) == (state, filled)
+    assert bool(run.error) is (state == State.FAILED)
+
+
 def test_a_call_that_goes_on_is_left_alone(pbx: Pbx) -> None:
     pbx.remember("E1", ended_at=None, why=None)
     pbx.remember("E2", ago=timedelta(minutes=1))  # its last leg has just ended: it may go on with another one
