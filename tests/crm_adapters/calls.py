@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, CallFacts, Done, Job, NotMade, Participant, Repeat, Result, Step, Work
@@ -22,6 +22,7 @@ from tests.emulators.served import MP3, Answer, Asked, Served, api
 LINE, KNOWN = "+74950000001", "+79000000555"
 """A line of ours; a client whom every CRM has, of the manager with the extension 102."""
 MOST_STEPS = 30
+C = TypeVar("C", bound=Crm)
 
 
 class Audio(Served):
@@ -291,7 +292,7 @@ class Account:
 
 
 @contextmanager
-def operated(crm: Crm) -> Iterator[Crm]:
+def operated(crm: C) -> Iterator[C]:
     """An emulated account, with what the operator of the product sets for its CRM."""
     before = {name: os.environ.get(name) for name in crm.environment}
     with crm.serving():
