@@ -8,7 +8,7 @@ correct: `user`, `update`, `utm`.
 The notes (`Job.progress`) that are kept for a call:
 
 - `notified` users who were notified; `notifying` those of the request under way
-- `said` what a record says under way: `link`, `told` (see `people.told`) and `user`, which stand beside it once it is made
+- `said` what a record under way says: `link`, `told` (see `people.told`), `user`; they stand beside it once it is made
 - `client` whom `find` found, {} for nobody; `unknown` true when amoCRM knows nobody with this number
 - `waiting` deal and contact of an unsorted entry of the same caller that waits already, [] for none
 - `unsorted` uid of the entry that this call made; `created` deal and contact that it made

@@ -1,4 +1,4 @@
-"""Notifications while a call rings, to the mapped employees only: `POST /api/v2/events` (without `users`: everybody)."""
+"""Notifications while a call rings, to mapped employees only: `POST /api/v2/events` (without `users`: to everybody)."""
 
 from __future__ import annotations
 
