@@ -64,6 +64,9 @@ class AmoCrm(Adapter):
     def account(self, secrets: Secrets) -> str:
         return address.account(secrets)
 
+    def connected(self, secrets: Secrets) -> bool:
+        return bool(address.token_of(secrets))
+
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return address.limits(secrets)
 

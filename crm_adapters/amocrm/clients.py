@@ -1,7 +1,7 @@
 """Whom amoCRM knows behind a telephone number.
 
-`query` searches all fields and phones by a few last digits only, so what it finds is filtered by the last ten of a
-PHONE field. The national ten digits find however a number was typed.
+`query` searches all fields, and phones by a few last digits only, so what it finds is filtered by its PHONE fields. The
+national ten digits find however a number was typed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,15 @@ def find(account: Account, phone: str, deadline: float | None = None) -> Found |
 
 
 def _has(row: wire.Client, phone: str) -> bool:
-    return any(digits(each) == digits(phone) for each in row.phones)
+    return any(is_same(each, phone) for each in row.phones)
+
+
+def is_same(typed: str, phone: str) -> bool:
+    """Whether what somebody typed is `phone` (E.164): with its country's code, with 8 for +7, or without any."""
+    one, other = "".join(filter(str.isdecimal, typed)), "".join(filter(str.isdecimal, phone))
+    if one == other or one[-10:] != other[-10:]:
+        return one == other
+    return len(one) <= 10 or (one[:-10] == "8" and other[:-10] == "7" and not typed.strip().startswith("+"))
 
 
 def leads(account: Account, ids: Sequence[int]) -> list[wire.Lead]:

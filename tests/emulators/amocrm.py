@@ -13,8 +13,9 @@ import itertools
 import json
 import time
 import uuid
+import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -23,7 +24,7 @@ from .crm import PEOPLE, Crm, Written
 from .served import Answer, Asked, Refusal, Told, Wire, api
 
 ACCOUNT = 31000001
-CLIENT_ID, CLIENT_SECRET = "11111111-2222-4333-8444-555555555555", "amo-secret-0001"
+CLIENT_ID = "11111111-2222-4333-8444-555555555555"
 DEFAULT = "9000009"
 PIPELINE, FIRST, SECOND, WON = 3166396, 50000001, 50000002, 142
 PER_SECOND = 7
@@ -82,8 +83,10 @@ class Emulator(Crm):
     clicks = True
     keys = frozenset({"access_token", "refresh_token"})
 
-    def __init__(self, deliver: Callable[[Wire], Told] = lambda wire: Told(200)):
-        super().__init__(deliver)
+    def __init__(self, name: str = "demo", latency: float = 0.0):
+        super().__init__(name, latency)
+        self.account = ACCOUNT + zlib.crc32(name.encode()) % 1000
+        self.client_secret = f"amo-secret-{name}"
         self.clients: dict[int, Client] = {}
         self.leads: dict[int, dict[str, Any]] = {}
         self.notes: list[dict[str, Any]] = []
@@ -92,10 +95,9 @@ class Emulator(Crm):
         self.hooks: dict[str, list[str]] = {}
         self.notices: list[dict[str, Any]] = []
         self.requests: list[Asked] = []
-        self.limited, self.banned, self.moved_to = True, False, ""
+        self.limited, self.banned, self.moved_to = False, False, ""
         self.tracking = set(_TRACKING)
         self.notes_on_unsorted = True
-        self.handler_url = "http://127.0.0.1:8000/hooks/amocrm/token/"
         self._ids = itertools.count(11070001)
         self._tokens = itertools.count(1)
         self._times: deque[float] = deque()
@@ -111,16 +113,16 @@ class Emulator(Crm):
         return {
             "domain": self.url,
             "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
+            "client_secret": self.client_secret,
             "access_token": self._access,
             "refresh_token": self._refresh,
-            "account_id": str(ACCOUNT),
+            "account_id": str(self.account),
         }
 
     def _renew(self) -> dict[str, Any]:
         number = next(self._tokens)
-        claims = {"account_id": ACCOUNT, "api_domain": self.url, "jti": f"access-{number}"}
-        self._access, self._refresh = jwt(claims, "amo"), f"def50200fictional-refresh-{number}"
+        claims = {"account_id": self.account, "api_domain": self.url, "jti": f"access-{number}"}
+        self._access, self._refresh = jwt(claims, "amo"), f"def50200fictional-{self.name}-{number}"
         pair = {"access_token": self._access, "refresh_token": self._refresh}
         return {"token_type": "Bearer", "expires_in": 86400, **pair}
 
@@ -146,7 +148,7 @@ class Emulator(Crm):
     @api("POST", "/oauth2/access_token")
     def _token(self, asked: Asked) -> Any:
         said = asked.json
-        if (said.get("client_id"), said.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+        if (said.get("client_id"), said.get("client_secret")) != (CLIENT_ID, self.client_secret):
             raise Refusal(401, {**problem(401, "Авторизация клиента не прошла"), "title": "Некорректный клиент"})
         if not str(said.get("redirect_uri", "")).endswith("/oauth/amocrm/"):
             raise Refusal(401, {**problem(401, "Авторизация клиента не прошла"), "title": "Некорректный клиент"})
@@ -167,7 +169,7 @@ class Emulator(Crm):
         if asked.headers.get("x-refresh-token") != self._refresh:
             raise Refusal(401, problem(401, "Unauthorized"))
         domain = self.moved_to or self.url
-        return {"id": ACCOUNT, "subdomain": "moved", "domain": domain, "top_level_domain": "ru"}
+        return {"id": self.account, "subdomain": "moved", "domain": domain, "top_level_domain": "ru"}
 
     # --- What the contract of all CRMs asks
 
@@ -221,10 +223,10 @@ class Emulator(Crm):
         params = {name: entry["metadata"][name] for name in ("uniq", "duration", "link", "phone")}
         self._note("contacts", contact.id, "call_in", {**params, "source": entry["source_name"]})
 
-    def install(self, handler_url: str) -> None:
-        self.handler_url = handler_url
+    def click(self, extension: str, phone: str) -> None:
+        self.tell(self.asked_by_the_widget(extension, phone))
 
-    def click(self, extension: str, phone: str) -> Wire:
+    def asked_by_the_widget(self, extension: str, phone: str, **changes: Any) -> Wire:
         """As the widget asks: with a token for this one request."""
         now, ours = int(time.time()), urlsplit(self.handler_url)
         claims = {
@@ -234,20 +236,21 @@ class Emulator(Crm):
             "iat": now,
             "nbf": now,
             "exp": now + 900,
-            "account_id": ACCOUNT,
+            "account_id": self.account,
             "user_id": int(self.users[extension]),
             "client_uuid": CLIENT_ID,
             "subdomain": "example",
             "is_admin": False,
+            **changes,
         }
         headers = {
-            "X-Auth-Token": jwt(claims, CLIENT_SECRET),
+            "X-Auth-Token": jwt(claims, self.client_secret),
             "Origin": self.url,
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
         }
         return Wire(urlencode({"call_to": phone}).encode(), "click-to-call", headers=headers)
 
-    def tell(self, action: str, client: Client) -> Told:
+    def tell_of(self, action: str, client: Client) -> Told:
         """A webhook of a changed contact, to the address that asked for it."""
         prefix = f"contacts[{action}][0]"
         fields: dict[str, Any] = {
@@ -264,7 +267,7 @@ class Emulator(Crm):
             fields[f"{prefix}[custom_fields][0][values][{place}][enum]"] = 222222
         destination = next(iter(self.hooks), self.handler_url)
         path = destination.removeprefix(self.handler_url)
-        return self.deliver(Wire(urlencode({**fields, "account[id]": ACCOUNT}).encode(), path))
+        return self.tell(Wire(urlencode({**fields, "account[id]": self.account}).encode(), path))
 
     # --- The account
 
@@ -272,7 +275,13 @@ class Emulator(Crm):
     def _account(self, asked: Asked) -> Any:
         types = [{"id": 1, "name": "Связаться"}, {"id": 2, "name": "Встреча"}]
         with_types = {"_embedded": {"task_types": types}} if asked.query.get("with") == "task_types" else {}
-        return {"id": ACCOUNT, "name": "Test account", "subdomain": "example", "current_user_id": 9000001, **with_types}
+        return {
+            "id": self.account,
+            "name": "Test account",
+            "subdomain": "example",
+            "current_user_id": 9000001,
+            **with_types,
+        }
 
     @api("GET", "/api/v4/users")
     def _users(self, asked: Asked) -> Any:
@@ -597,6 +606,7 @@ def _written(params: Mapping[str, Any], incoming: bool) -> Written:
         person=str(params.get("call_responsible", "")),
         recording=str(params.get("link", "")),
         client=True,
+        ended=True,
     )
 
 
