@@ -28,6 +28,7 @@ CLIENT_ID = "11111111-2222-4333-8444-555555555555"
 DEFAULT = "9000009"
 PIPELINE, FIRST, SECOND, WON = 3166396, 50000001, 50000002, 142
 PER_SECOND = 7
+MAX_EXTENSION = 9999
 KINDS = {"contacts": "contact", "companies": "company", "leads": "lead"}
 PROBLEM = "https://httpstatus.es/"
 BANNED = b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body><center>nginx</center></body>\r\n</html>\r\n"
@@ -178,6 +179,7 @@ class Emulator(Crm):
         return {
             "write_to": "auto",
             "notify_incoming": True,
+            "forward_to_personal_manager": True,
             "unknown_incoming": "lead",
             "unknown_incoming_when": ["answered", "missed"],
             "unsorted_once": True,
@@ -193,9 +195,9 @@ class Emulator(Crm):
         }
 
     def calls(self, phone: str) -> Sequence[Written]:
-        made = [(note["params"], note["note_type"] == "call_in") for note in self.notes]
-        made += [({**entry["metadata"], "call_status": None}, True) for entry in self.waiting]
-        return [_written(params, incoming) for params, incoming in made if params["phone"] == phone]
+        made = [(note["params"], note["note_type"] == "call_in", note["created_by"]) for note in self.notes]
+        made += [({**entry["metadata"], "call_status": None}, True, "") for entry in self.waiting]
+        return [_written(*each) for each in made if each[0]["phone"] == phone]
 
     def screens(self, phone: str) -> set[str]:
         shown = [notice for notice in self.notices if notice["phone_number"] == phone]
@@ -432,7 +434,13 @@ class Emulator(Crm):
             kind, entity = where
             params = {name: said[name] for name in (_PARAMS | _PARAMS_MORE) - {"link"} if name in said}
             incoming = said["direction"] == "inbound"
-            self._note(kind, entity, "call_in" if incoming else "call_out", {"link": "", **params, **_link(said)})
+            self._note(
+                kind,
+                entity,
+                "call_in" if incoming else "call_out",
+                {"link": "", **params, **_link(said)},
+                said.get("created_by"),
+            )
             named = str(said.get("request_id", place))
             made.append({"id": next(self._ids), "entity_id": entity, "entity_type": KINDS[kind], "request_id": named})
         body = {"_total_items": len(made), "errors": errors, "_embedded": {"calls": made}}
@@ -447,9 +455,10 @@ class Emulator(Crm):
                     return ("leads", active[0]) if len(active) == 1 else (kind, row.id)
         return None
 
-    def _note(self, kind: str, entity: int, note_type: str, params: Mapping[str, Any]) -> int:
+    def _note(self, kind: str, entity: int, note_type: str, params: Mapping[str, Any], author: Any = "") -> int:
         number = next(self._ids)
         note = {"id": number, "kind": kind, "entity_id": entity, "note_type": note_type, "params": dict(params)}
+        note["created_by"] = str(author or "")
         self.notes.append({**note, "updated_at": int(time.time())})
         return number
 
@@ -461,7 +470,7 @@ class Emulator(Crm):
             self._params(said, place)
             if not self._may_note(kind, said["entity_id"]):
                 raise _invalid(said, place, "entity_id", "NotFound")
-            number = self._note(kind, said["entity_id"], said["note_type"], said["params"])
+            number = self._note(kind, said["entity_id"], said["note_type"], said["params"], said.get("created_by"))
             named = str(said.get("request_id", place))
             made.append({"id": number, "entity_id": said["entity_id"], "request_id": named})
         return {"_embedded": {"notes": made}}
@@ -596,14 +605,15 @@ def _values(asked: Asked, name: str) -> set[str]:
     return {value for key, value in asked.query.items() if key.startswith(f"{name}[")}
 
 
-def _written(params: Mapping[str, Any], incoming: bool) -> Written:
-    seconds = int(params["duration"])
-    status = params.get("call_status")
+def _written(params: Mapping[str, Any], incoming: bool, author: str) -> Written:
+    """`person` is who is shown, or whose record it is where that is nobody of amoCRM's users."""
+    seconds, status = int(params["duration"]), params.get("call_status")
+    shown = str(params.get("call_responsible", ""))
     return Written(
         direction="in" if incoming else "out",
         answered=status == 4 if status else seconds > 0,
         seconds=seconds,
-        person=str(params.get("call_responsible", "")),
+        person=shown if shown.isdecimal() and int(shown) > MAX_EXTENSION else author,
         recording=str(params.get("link", "")),
         client=True,
         ended=True,
