@@ -123,7 +123,7 @@ def bulk(account: Account, method: str, path: str, objects: Mapping[str, Any], n
     """
     try:
         body = account.send(method, path, list(objects.values()))
-    except failures.Refusal as refusal:
+    except Rejected as refusal:
         return refused(refusal, list(objects))
     made = body["list"] if "list" in body else body.get("_embedded", {}).get(name)
     return by_request(made, list(objects))
@@ -133,7 +133,7 @@ def change(account: Account, path: str, objects: Mapping[str, Any]) -> dict[str,
     """Change objects, by keys of ours, in one request: the error of each, or None. Repeating it is harmless."""
     try:
         account.send("PATCH", path, list(objects.values()))
-    except failures.Refusal as refusal:
+    except Rejected as refusal:
         return refused(refusal, list(objects))
     return dict.fromkeys(objects)
 
@@ -151,11 +151,12 @@ def by_request(made: Any, ids: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def refused(refusal: failures.Refusal, ids: Sequence[str]) -> dict[str, Any]:
-    """amoCRM names the objects that it refuses. Whether it made the others is not documented: find out."""
+def refused(refusal: Rejected, ids: Sequence[str]) -> dict[str, Any]:
+    """amoCRM names the objects that it refuses, or none. Whether it made the others is not documented: find out."""
     if len(ids) == 1:
         return {ids[0]: Rejected(refusal.words, code=refusal.code)}
-    faults = {_named(each, ids): words for each, words in refusal.faults.items()}
+    named = refusal.faults if isinstance(refusal, failures.Refusal) else {}
+    faults = {_named(each, ids): words for each, words in named.items()}
     others = Temporary(_("amoCRM refused another object of the same request"), code=failures.BATCH, fate_unknown=True)
     return {each: Rejected(faults[each], code=refusal.code) if each in faults else others for each in ids}
 

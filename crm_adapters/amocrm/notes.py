@@ -104,7 +104,7 @@ def call(account: Account, works: Sequence[Work]) -> list[Result]:
     objects = {work.job.facts.id: _call(work.job) for work in works}
     try:
         _status, body = account.either("POST", "/api/v4/calls", list(objects.values()))
-    except failures.Refusal as refusal:
+    except Rejected as refusal:
         made = api.refused(refusal, list(objects))
     else:
         made = _made(body, list(objects))
