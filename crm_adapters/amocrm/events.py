@@ -30,6 +30,7 @@ LEEWAY = 30.0
 """Seconds by which amoCRM's clock may differ from ours."""
 MAX_BODY = 512 * 1024
 MAX_FIELDS = 5_000
+MAX_DEPTH = 8
 _PART = re.compile(r"\[([^\[\]]*)\]")
 _OURS = re.compile(r"/hooks/amocrm/[^/]+/contacts/[0-9a-f]{32}")
 
@@ -126,7 +127,7 @@ def _addressed_to_us(audience: Any, secrets: Mapping[str, str]) -> bool:
 def _decoded(part: str) -> dict[str, Any]:
     try:
         found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -221,7 +222,7 @@ def _form(body: bytes) -> dict[str, Any]:
     form: dict[str, Any] = {}
     for name, value in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS):
         head, bracket, tail = name.partition("[")
-        *path, last = [head, *_PART.findall(bracket + tail)]
+        *path, last = [head, *_PART.findall(bracket + tail)][:MAX_DEPTH]
         place: Any = form
         for part in path:
             place = place.setdefault(part, {}) if isinstance(place, dict) else None

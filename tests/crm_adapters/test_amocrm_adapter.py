@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -888,7 +889,10 @@ def test_webhooks_are_set_up_and_taken_down(crm: Emulator) -> None:
     assert len(crm.hooks) == 1
 
 
-def test_an_account_without_webhooks_does_without(crm: Emulator) -> None:
+def test_an_account_whose_plan_has_no_webhooks_does_without(crm: Emulator) -> None:
+    crm.takes_hooks = False
+    adapter.prepare(new_http(), crm.secrets, HANDLER, {}, {})
+    assert crm.hooks == {}
     with crm.faulty("down", path="webhooks"), pytest.raises(Temporary):
         adapter.prepare(new_http(), crm.secrets, HANDLER, {}, {})
 
@@ -937,6 +941,7 @@ def test_a_token_that_proves_nothing(crm: Emulator, changes: dict[str, Any], cod
     [
         ("", "bad_token"),
         ("a.b.c", "bad_token"),
+        (f"{base64.urlsafe_b64encode(b'[' * 30_000).decode()}.b.c", "bad_token"),
         (jwt({"account_id": 1}, "another key"), "wrong_signature"),
         (jwt({"account_id": 1}, "amo-secret-demo", alg="none"), "bad_token"),
         (jwt({"account_id": 1}, "amo-secret-demo", alg="HS512"), "bad_token"),

@@ -98,7 +98,7 @@ class Emulator(Crm):
         self.requests: list[Asked] = []
         self.limited, self.banned, self.moved_to = False, False, ""
         self.tracking = set(_TRACKING)
-        self.notes_on_unsorted = True
+        self.notes_on_unsorted = self.takes_hooks = True
         self._ids = itertools.count(11070001)
         self._tokens = itertools.count(1)
         self._times: deque[float] = deque()
@@ -308,6 +308,8 @@ class Emulator(Crm):
     @api("POST", "/api/v4/webhooks")
     def _hook(self, asked: Asked) -> Any:
         said = asked.json
+        if not self.takes_hooks:
+            raise Refusal(403, problem(403, "webhooks are not part of the plan", title="Forbidden"))
         if not isinstance(said, dict) or set(said) != {"destination", "settings"} or set(said["settings"]) - _HOOKS:
             raise Refusal(400, problem(400, "settings"), violation=f"a webhook amoCRM does not know: {said}")
         self.hooks[said["destination"]] = said["settings"]
