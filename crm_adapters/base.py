@@ -291,6 +291,9 @@ class Adapter(Vendor, ABC):
     """The documented toggles, in blocks: the form has `blocks`, pairs of a title and names of fields. A field whose
     widget has the attribute `data-source` is a choice of what the CRM has: of its `users`, or of another list that
     `choices` knows by that name."""
+    rule_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of settings that may differ from call to call: a customer lays rules over them, by direction, outcome and
+    number."""
     step_titles: ClassVar[Mapping[str, Any]]
     """What each of its steps has done, in words (`gettext_lazy`): name → title."""
     reasons: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
@@ -385,6 +388,11 @@ class Adapter(Vendor, ABC):
     def tells(self) -> bool:
         """Whether this CRM sends us events."""
         return type(self).events is not Adapter.events
+
+    @property
+    def retires(self) -> bool:
+        """Whether something of ours is to be taken down in it."""
+        return type(self).retire is not Adapter.retire
 
     @property
     def prepares(self) -> bool:
