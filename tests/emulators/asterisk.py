@@ -1,5 +1,5 @@
-"""An emulated Asterisk: AMI over TCP (events of the shapes that versions 16 and 22 were recorded with), its call records
-as a MySQL server hands them out, and its recordings in a web folder.
+"""An emulated Asterisk: AMI over TCP (events of the shapes that versions 16 and 22 were recorded with), its call
+records as a MySQL server hands them out, and its recordings in a web folder.
 
 Nothing of the provider's is used here: what the wire looks like is written down once more.
 """
@@ -15,8 +15,8 @@ import socketserver
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
 from typing import Any, Self
 
 from tests.emulators.pbx import Asked, Call, Pbx, Refusal, Scenario, Wire, api
@@ -38,7 +38,9 @@ def message(**headers: str) -> bytes:
 class Channel:
     """A channel, and the events in which it is told of."""
 
-    def __init__(self, name: str, unique: str, linked: str, number: str, exten: str = "s", context: str = "from-internal"):
+    def __init__(
+        self, name: str, unique: str, linked: str, number: str, exten: str = "s", context: str = "from-internal"
+    ):
         self.name, self.unique, self.linked = name, unique, linked
         self.number, self.exten, self.context = number, exten, context
 
@@ -113,6 +115,7 @@ class Emulator(Pbx):
     proves_itself = False
     told_by_order = frozenset()
     listened_to = True
+    nowhere = {"ami_port": "1"}
 
     def __init__(self, deliver: Any):
         super().__init__(deliver)
@@ -142,10 +145,6 @@ class Emulator(Pbx):
             "cdr_user": CDR_USER,
             "cdr_password": CDR_PASSWORD,
         }
-
-    @property
-    def nowhere(self) -> dict[str, str]:
-        return {"ami_port": "1"}
 
     @contextmanager
     def serving(self) -> Iterator[Self]:
@@ -270,13 +269,16 @@ class Emulator(Pbx):
 
     def mark(self, name: str) -> None:
         """What every listener tells and nobody believes: a request to dial has failed that nobody made."""
-        self.speak(Wire(message(Event="OriginateResponse", ActionID=name, Response="Failure", Reason="0", Uniqueid="-")))
+        self.speak(
+            Wire(message(Event="OriginateResponse", ActionID=name, Response="Failure", Reason="0", Uniqueid="-"))
+        )
 
     def cut(self) -> None:
         """Every connection breaks."""
         with self._lock:
             for each in self.sessions:
-                each.request.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):
+                    each.request.shutdown(socket.SHUT_RDWR)
 
     def _note_live(self, body: bytes) -> None:
         told = dict(line.partition(": ")[::2] for line in body.decode().split("\r\n"))
@@ -295,7 +297,7 @@ class Emulator(Pbx):
 
     @api("AMI", "/ListCommands")
     def _commands(self, asked: Asked) -> Any:
-        return _done(asked, **{name: "(Priv: call,reporting,all)" for name in COMMANDS})
+        return _done(asked, **dict.fromkeys(COMMANDS, "(Priv: call,reporting,all)"))
 
     @api("AMI", "/CoreShowChannels")
     def _channels(self, asked: Asked) -> Any:
@@ -390,13 +392,19 @@ def records(call: Call) -> list[dict[str, Any]]:
         rows.append(
             {
                 "calldate": began.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S"),
-                "src": ("anonymous" if kind.hidden else call.client) if incoming else kind.rings[0] if internal else call.line,
+                "src": ("anonymous" if kind.hidden else call.client)
+                if incoming
+                else kind.rings[0]
+                if internal
+                else call.line,
                 "dst": who if incoming or internal else call.client,
                 "dcontext": "from-did-direct" if incoming else "from-internal",
                 "channel": "PJSIP/provider-00000001" if incoming else f"PJSIP/{kind.rings[0]}-00000001",
                 "dstchannel": f"PJSIP/{who}-0000000{place + 2}",
                 "lastapp": "Dial",
-                "lastdata": f"PJSIP/{who}/sip:x@127.0.0.1,8,tr" if incoming or internal else f"PJSIP/{call.client}@provider,60",
+                "lastdata": f"PJSIP/{who}/sip:x@127.0.0.1,8,tr"
+                if incoming or internal
+                else f"PJSIP/{call.client}@provider,60",
                 "duration": billed + (0 if who in later and incoming else RING),
                 "billsec": billed,
                 "disposition": "ANSWERED" if talked else refused,

@@ -302,7 +302,7 @@ class Reader:
         changed: dict[str, Call] = {}
         for message in listed:
             new = message["uniqueid"] not in self._call_of
-            if (found := self._leg(message, at)) and self._note_seen(*found, message, at, new):
+            if (found := self._leg(message, at)) and self._note_seen(found[1], message, at, new):
                 changed[found[0].id] = found[0]
         for call in changed.values():
             self._note_variables(call, (variables or {}).get(call.id, {}), at)
@@ -323,7 +323,7 @@ class Reader:
                 self._over(call, "", at)
 
     @staticmethod
-    def _note_seen(call: Call, leg: Leg, message: Message, at: datetime, new: bool) -> bool:
+    def _note_seen(leg: Leg, message: Message, at: datetime, new: bool) -> bool:
         """Whether that told us something."""
         talks = bool(message["bridgeid"]) and leg.joined is None
         if new:
