@@ -296,16 +296,12 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     needs("" if server and shutil.which("mariadb-install-db") else "no MariaDB here")
     folder, port = tmp_path_factory.mktemp("mariadb"), free_port()
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    made = [
-        "mariadb-install-db",
-        f"--datadir={folder}/data",
-        f"--user={user}",
-        "--auth-root-authentication-method=normal",
-    ]
+    made = ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", f"--user={user}"]
+    made.append("--auth-root-authentication-method=normal")
     subprocess.run(made, check=True, capture_output=True)
     options = [f"--datadir={folder}/data", f"--port={port}", f"--socket={folder}/s", f"--user={user}"]
     process = subprocess.Popen(
-        [str(server), "--no-defaults", *options, "--bind-address=127.0.0.1"],
+        [str(server), "--no-defaults", *options, "--bind-address=127.0.0.1", "--skip-name-resolve"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
