@@ -80,7 +80,8 @@ class Stack:
     """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
     a web, a worker and a schedule process).
 
-    `listens`: also the process that holds the lines to PBXs. `postgres` and `redis` are addresses of servers to be used instead of the usual ones.
+    `listens`: also the process that holds the lines to PBXs. `postgres` and `redis` are addresses of servers to be used
+    instead of the usual ones.
     """
 
     def __init__(

@@ -36,7 +36,8 @@ from telephony.providers.base import Advice, Fact, Outcome, Request
 from telephony.providers.values import zone
 from tests.conftest import needs
 from tests.emulators.asterisk import CDR_PASSWORD, CDR_USER, Emulator, Story, records
-from tests.emulators.pbx import SCENARIOS, Call, Told as Answered, Wire
+from tests.emulators.pbx import SCENARIOS, Call, Wire
+from tests.emulators.pbx import Told as Answered
 from tests.factories import ConnectionFactory
 from tests.stack import free_port, wait_until
 
