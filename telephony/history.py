@@ -180,8 +180,15 @@ def note_open_door(now: datetime | None = None) -> None:
         return
     log.warning("the door was shut", since=last.isoformat())
     for connection in _with_history(Connection.objects.filter(created_at__lt=now)):
-        since = coverage.midnight(connection.company, max(last, now - WEEK))
-        start(connection, Kind.OUTAGE, max(since, connection.created_at), now)
+        after_outage(connection, last, now)
+
+
+def after_outage(connection: Connection, since: datetime, now: datetime) -> HistoryRun | None:
+    """Compare what went by from `since` on; None where the PBX keeps no history that we can ask."""
+    if not able(connection):
+        return None
+    begin = coverage.midnight(connection.company, max(since, now - WEEK))
+    return start(connection, Kind.OUTAGE, max(begin, connection.created_at), now)
 
 
 def forget_old_runs() -> None:

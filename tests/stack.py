@@ -80,11 +80,13 @@ class Stack:
     """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
     a web, a worker and a schedule process).
 
-    `postgres` and `redis` are addresses of servers to be used instead of the usual ones.
+    `listens`: also the process that holds the lines to PBXs. `postgres` and `redis` are addresses of servers to be used
+    instead of the usual ones.
     """
 
     def __init__(self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", **environment: str):
         self.kind, self.folder = kind, folder
+        self.listens = False
         self._postgres, self._redis = postgres or POSTGRES, redis or REDIS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -132,7 +134,10 @@ class Stack:
         web = {"web": ["serve", "--port", str(self.port)]}
         if self.kind == "embedded":
             return web
-        return web | {
+        lines = {"listen": ["listen"]} if self.listens else {}
+        return {
+            **web,
+            **lines,
             "worker": ["rundramatiq", "--processes", "1", "--threads", "48", "--queues", *QUEUES],
             "schedule": ["schedule"],
         }
@@ -259,9 +264,10 @@ class Stack:
 
 
 @contextmanager
-def running(kind: str, folder: Path, **environment: str) -> Iterator[Stack]:
+def running(kind: str, folder: Path, *, listens: bool = False, **environment: str) -> Iterator[Stack]:
     """A stack that runs meanwhile; its logs stay in `folder`."""
     stack = Stack(kind, folder, **environment)
+    stack.listens = listens
     try:
         yield stack.start()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ def test_an_expectation_that_is_not_met_is_named(tmp_path: Path, name: str, wron
     folder.mkdir()
     file = folder / "wrong.json"
     file.write_text(json.dumps(sample))
+    for stream in filter(Path.exists, [with_calls().with_suffix(".ami")]):
+        shutil.copy(stream, folder)
     code, output = replay([with_calls(), file], "--json")
     good, bad = told(output)
     assert code == 1

@@ -112,6 +112,11 @@ class Pbx(Served, ABC):
     told_by_order: frozenset[str] = frozenset({"transferred"})
     """Names of scenarios of which only the order of the events tells who was first."""
 
+    listened_to: bool = False
+    """Whether it sends nothing by itself: who wants to hear it connects (`speak`, `mark`)."""
+    nowhere: Mapping[str, str] = {}
+    """Values of the form that lead to no server, where its addresses are no URLs."""
+
     def __init__(self, deliver: Callable[[Wire], Told]):
         super().__init__()
         self.deliver = deliver
@@ -120,6 +125,7 @@ class Pbx(Served, ABC):
         self.hung_up: list[str] = []
         self.transferred: list[tuple[str, str]] = []
         self.answers: list[Told] = []
+        self.connects = 0  # of those who listen
 
     # --- Of each vendor
 
@@ -136,6 +142,14 @@ class Pbx(Served, ABC):
         """The outgoing call that a dial command leads to."""
         talks = Scenario("dialled by us", direction="out", rings=(extension,), talks=(extension,), outcome="answered")
         return self.play(talks, client=phone.lstrip("+"))
+
+    def speak(self, wire: Wire) -> None:
+        """Tell those who listen now."""
+        raise NotImplementedError
+
+    def mark(self, name: str) -> None:
+        """Tell something that a listener must tell on by this name, and that says nothing."""
+        raise NotImplementedError
 
     # --- Calls
 

@@ -138,7 +138,7 @@ class Served:
         names = [name for name in dir(type(self)) if hasattr(getattr(type(self), name), "endpoint")]
         found = [(*getattr(type(self), name).endpoint, name) for name in names]
         found.sort(key=lambda row: (row[1].endswith("*"), row[1].count("{")))  # the exact ones first
-        self.endpoints = [Endpoint(method, path, _pattern(path), getattr(self, name)) for method, path, name in found]
+        self.endpoints = [_endpoint(method, path, getattr(self, name)) for method, path, name in found]
 
     @contextmanager
     def serving(self) -> Iterator[Self]:
@@ -161,6 +161,10 @@ class Served:
     def headers(self, asked: Asked) -> Mapping[str, str]:
         """More headers of the answer that was given to this."""
         return {}
+
+    def also(self, method: str, path: str, function: Callable[[Asked], Any]) -> None:
+        """One more endpoint."""
+        self.endpoints.append(_endpoint(method, path, function))
 
     # --- Faults
 
@@ -222,6 +226,10 @@ _INSTEAD: dict[str, tuple[int, bytes, str]] = {
     "too_many": (429, b"", "text/plain"),
     "html": (200, b"<!DOCTYPE html><title>Hello</title>", "text/html"),
 }
+
+
+def _endpoint(method: str, path: str, function: Callable[[Asked], Any]) -> Endpoint:
+    return Endpoint(method, path, _pattern(path), function)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

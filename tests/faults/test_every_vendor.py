@@ -44,6 +44,14 @@ class Line:
         self.session = requests.Session()
 
     def deliver(self, wire: Wire) -> Told:
+        """To whoever listens now, of a PBX that pushes nothing: what nobody hears its history tells."""
+        if self.pbx.listened_to:
+            self.pbx.speak(wire)
+            time.sleep(0.005)
+            return Told(200)
+        return self._push(wire)
+
+    def _push(self, wire: Wire) -> Told:
         url = f"{self.url}{wire.path}" + (f"?{wire.query}" if wire.query else "")
         while True:
             try:
@@ -164,7 +172,7 @@ class Installation:
             "from telephony.models import Connection",
             "now = timezone.now()",
             "for row in Connection.objects.all():",
-            "    if not row.protocol.sums_up:",
+            "    if not row.protocol.sums_up or row.protocol.listens:",
             "        history.start(row, history.Kind.SCHEDULED, now - timedelta(hours=6), now)",
         )
         self.stack.shell("\n".join(lines))
@@ -205,7 +213,9 @@ def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with ExitStack() as exits:
         sides = {name: Side(name, pbx, crm, exits) for name, pbx, crm in PAIRS}
         environment = {name: value for side in sides.values() for name, value in side.crm.environment.items()}
-        stack = exits.enter_context(running(request.param, tmp_path_factory.mktemp(request.param), **environment))
+        stack = exits.enter_context(
+            running(request.param, tmp_path_factory.mktemp(request.param), listens=True, **environment)
+        )
         installation = Installation(stack, sides)
         yield installation, installation.play()
 
@@ -216,7 +226,7 @@ def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_every_call_is_here_once_and_in_the_crm_once(ended: tuple[Installation, Any], name: str) -> None:
     installation, played = ended
     side = installation.sides[name]
-    assert side.line.again > 0, "the product was never away: nothing is proved"
+    assert side.line.again > 0 or side.line.pbx.connects > 1, "the product was never away: nothing is proved"
     assert side.line.pbx.violations == []
     for call in played[name]:
         rows = installation.stack.rows(CALLS, call.id, name)

@@ -196,5 +196,5 @@ def world(kind: str, folder: Path, **environment: str) -> Iterator[World]:
         crms = {slug: exits.enter_context(crm().serving()) for slug, crm in emulated().items()}
         for crm in crms.values():
             environment |= crm.environment
-        stack = exits.enter_context(running(kind, folder, **environment))
+        stack = exits.enter_context(running(kind, folder, listens=False, **environment))
         yield World(stack, crms, exits)
