@@ -120,7 +120,7 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     row.state, row.reason, row.details = verdict.state, verdict.reason, verdict.details
     if verdict.state == State.WANTED:
         facts = facts_of(call, call.people, call.audio, wanting)
-        if refusal := wanting.adapter.refuses(facts):
+        if refusal := wanting.adapter.leaves_out(Job(facts, wanting.settings, row.progress)):
             row.state, row.reason = State.SKIPPED, refusal
         else:
             _plan_step(row, wanting, facts)
