@@ -381,10 +381,19 @@ class Adapter(Vendor, ABC):
         """What names the account in lists, until the customer gives it a name."""
         return secrets.get("domain", "")
 
+    def connected(self, secrets: Secrets) -> bool:
+        """Whether these secrets are enough to speak to the account: its tokens are there, where the CRM gives such."""
+        return not self.token_fields or any(secrets.get(name) for name in self.token_fields)
+
     @property
     def tells(self) -> bool:
         """Whether this CRM sends us events."""
         return type(self).events is not Adapter.events
+
+    @property
+    def retires(self) -> bool:
+        """Whether something of ours is to be taken down in it."""
+        return type(self).retire is not Adapter.retire
 
     @property
     def prepares(self) -> bool:

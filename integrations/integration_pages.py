@@ -57,8 +57,11 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Integration, uuid=uuid)
     setup = Setup(row, request.POST if request.method == "POST" else None)
     if request.method == "POST" and setup.is_valid():
+        before = row.credential
         row = setup.save()
         messages.success(request, _("Saved."))
+        if before != row.credential:
+            retire(request, before)
         if row.active:
             prepare(request, row.credential)
         else:

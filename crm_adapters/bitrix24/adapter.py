@@ -65,6 +65,9 @@ class Bitrix24(Adapter):
     def identify(self, request: Request) -> str:
         return events.identify(request)
 
+    def connected(self, secrets: Secrets) -> bool:
+        return bool(secrets.get("access_token") or secrets.get("webhook_url"))
+
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return address.limits(secrets)
 
