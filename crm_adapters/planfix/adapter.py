@@ -93,6 +93,10 @@ class Planfix(Adapter):
     def shown_as(self, secrets: Secrets) -> str:
         return address.account(secrets)
 
+    def connected(self, secrets: Secrets) -> bool:
+        """Planfix has told its address and key, or there is a token for REST."""
+        return address.has_voip(secrets) or bool(address.of(secrets) and secrets.get("rest_token"))
+
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return address.limits(secrets)
 

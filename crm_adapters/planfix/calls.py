@@ -8,6 +8,7 @@ notes that are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from django.utils.translation import gettext_noop as _
 
@@ -31,6 +32,7 @@ _LEAVE = Step("leave", Priority.POP_UP, Repeat.LOOK)
 _ASK = Step("ask", Priority.POP_UP, Repeat.KEY)  # reads
 _DOOR = Step("door", Priority.FINISH, Repeat.KEY)  # decides, and asks nobody
 _RECORD = Step("record", Priority.RECORDING, Repeat.STOP)  # nor is it said what a second `record` of a call does
+_RECORD_SEEN = replace(_RECORD, repeat=Repeat.LOOK)  # the entry is found, and its comment has the recording or not
 _EVENTS = {step.name: step for step in (_RING, _ACCEPT, _LEAVE)}
 
 
@@ -66,7 +68,12 @@ def plan(job: Job) -> Step | None:
         return _ASK if _asks(job) else _step(job, event)
     if not job.progress.get("status"):
         return None
-    return _RECORD if legs.missing_record(job) else written.plan(job)
+    return _record(job) if legs.missing_record(job) else written.plan(job)
+
+
+def _record(job: Job) -> Step:
+    step = _RECORD_SEEN if legs.call_id_field(job) else _RECORD
+    return replace(step, keeps={"link": job.facts.recording_url})
 
 
 def _is_unseen(job: Job) -> bool:
@@ -142,14 +149,14 @@ def look(http: Http, secrets: Mapping[str, str], work: Work) -> Result:
     try:
         if name == "finish":
             return _ended(Account.of(http, secrets), job)
+        if name == "record":
+            return _recorded(Account.of(http, secrets), job)
         if name in written.LOOKS:
             return written.LOOKS[name](Account.of(http, secrets), job)
     except OutboundError as error:
         return _of(error, secrets)
     if name in _EVENTS and job.progress.get("doing"):
         return Done(legs.told(job, job.progress), (Said(_("The answer was lost: it is not told a second time")),))
-    if name == "record":
-        return Rejected(_("the answer was lost, and Planfix cannot tell"), code=failures.DOUBT)
     return NotMade()  # it changes nothing that a repetition could double
 
 
@@ -158,3 +165,13 @@ def _ended(account: Account, job: Job) -> Result:
     if found is None or not job.progress.get("doing"):
         return NotMade()
     return Done(legs.told(job, job.progress) | ({"contact": found.contact} if found.contact else {}))
+
+
+def _recorded(account: Account, job: Job) -> Result:
+    """Whether the entry's comment has a recording. Of one that replaces another nobody can tell which of them it is."""
+    found = entries.find(account, job)
+    if found is None or not found.comment or job.progress.get("record"):
+        return Rejected(_("the answer was lost, and Planfix cannot tell"), code=failures.DOUBT)
+    files = account.get(f"comment/{found.comment}", "id,files").get("comment")
+    has = bool(isinstance(files, dict) and files.get("files"))
+    return Done({"record": job.progress.get("link") or job.facts.recording_url}) if has else NotMade()

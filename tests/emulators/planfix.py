@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import itertools
 import time
@@ -77,7 +78,7 @@ class Task:
 
 @dataclass(slots=True)
 class Entry:
-    """An entry of a data tag. `link` is the recording's, where telephony has brought it."""
+    """An entry of a data tag, in a comment that bears the recording."""
 
     key: int
     tag: int
@@ -88,7 +89,6 @@ class Entry:
     direction: str
     employee: str = ""
     seconds: int = 0
-    link: str = ""
 
 
 @dataclass(slots=True)
@@ -114,13 +114,13 @@ class Emulator(Crm):
     keys = frozenset({"planfix_token", "token", "rest_token"})
     clicks = True
 
-    shorts: Mapping[str, str] = {**users, "100": default}
-    """Short numbers as the account's telephony settings have them."""
+    shorts: Mapping[str, str] = {**users, "100": default, "105": default, "106": default}
+    """Short numbers as the account's telephony settings have them; one employee may have several."""
 
-    def __init__(self, deliver: Callable[[Wire], Told] = lambda wire: Told(200)):
-        super().__init__(deliver)
-        self.planfix_token, self.rest_token = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "5d0000000000000000000000000000aa"
-        self.pbx_token, self.pbx_url = "f0e1d2c3b4a5968778695a4b3c2d1e0f", "https://hub.example.test/hooks/planfix/1/"
+    def __init__(self, name: str = "demo", latency: float = 0.0):
+        super().__init__(name, latency)
+        self.planfix_token, self.rest_token = _key("planfix", name), _key("rest", name)
+        self.pbx_token, self.pbx_url = _key("pbx", name), ""
         self.rest = True
         """Whether the account's customer has filled in a REST token."""
         self.paced = False
@@ -181,28 +181,32 @@ class Emulator(Crm):
             answered=entry.tag == CALL,
             seconds=entry.seconds,
             person=entry.employee,
-            recording=self.files[files[-1]] if files else entry.link,
+            recording=self.files[files[-1]] if files else "",
             client=entry.contact in self.contacts,
             ended=True,
         )
 
     def screens(self, phone: str) -> set[str]:
         calls = [call for call in self.ringing.values() if f"+{call.phone}" == phone]
-        return {self.shorts[short] for call in calls for short in call.seen}
+        seen = (self.shorts[short] for call in calls for short in call.seen)
+        return {user for user in seen if user != self.default}  # who is not in his office, and has no screen
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self._new_contact(name, [phone.lstrip("+")], [manager])
 
     def install(self, handler_url: str) -> None:
         """Our address and key are saved in Planfix, which tells us its own."""
+        super().install(handler_url)
         self.pbx_url = handler_url
-        told = {"cmd": "setup", "planfix_token": self.planfix_token, "planfix_url": f"{self.url}/tel/api"}
-        answer = self.deliver(Wire(urlencode({**told, "token": self.pbx_token}).encode(), headers=_FORM))
-        assert answer.status == 200, answer.body.decode()
+        self._ask(cmd="setup", planfix_token=self.planfix_token, planfix_url=f"{self.url}/tel/api")
 
     def click(self, extension: str, phone: str) -> None:
-        told = {"cmd": "makeCall", "from": extension, "to": phone.lstrip("+"), "token": self.pbx_token}
-        assert self.deliver(Wire(urlencode(told).encode(), headers=_FORM)) == Told(200, b"")
+        self._ask(**{"cmd": "makeCall", "from": extension, "to": phone.lstrip("+")})
+
+    def _ask(self, **told: str) -> None:
+        """A command for the PBX. An answer with anything but 200 and an empty body is shown to the person."""
+        answer = self.tell(Wire(urlencode({**told, "token": self.pbx_token}).encode(), headers=_FORM))
+        assert answer == Told(200, b""), answer
 
     # --- The telephony API
 
@@ -278,7 +282,8 @@ class Emulator(Crm):
         comment = self._comment(f"contact/{contact.id}").id
         entry = Entry(next(self._ids), tag, contact.id, comment, values, call.phone, kind)
         entry.employee = self.shorts[short] if tag == CALL else ""
-        entry.seconds, entry.link = int(form["duration"]), form.get("record_link", "")
+        entry.seconds = int(form["duration"])
+        self._keep(entry, form.get("record_link", ""))
         call.entries.append(entry)
         self.entries.append(entry)
 
@@ -291,8 +296,13 @@ class Emulator(Crm):
         link = _needed(form, "record_link")
         self._rule(call is not None and any(entry.tag == CALL for entry in call.entries), "a recording of no call")
         for entry in call.entries if call else ():
-            entry.link = link
+            self._keep(entry, link)
         return b""
+
+    def _keep(self, entry: Entry, link: str) -> None:
+        """«Сохранять записи в ПланФиксе»: a file of the comment that the entry stands in."""
+        if link:
+            self.comments[entry.comment].files.append(self._new_file(link))
 
     def _rule(self, kept: bool, words: str) -> None:
         if not kept:
@@ -424,6 +434,14 @@ class Emulator(Crm):
         comment = self._comment(where)
         self._fill(comment, asked)
         return Answer(201, {"result": "success", "id": comment.id})
+
+    @api("GET", "/rest/comment/{id}")
+    def comment(self, asked: Asked) -> Any:
+        row = self.comments.get(int(asked.parts["id"]))
+        if row is None:
+            raise _fail(5000, "Comment does not exist")
+        known = {"id": row.id, "files": [{"id": number} for number in row.files]}
+        return {"result": "success", "comment": {name: known[name] for name in asked.query["fields"].split(",")}}
 
     @api("POST", "/rest/{kind}/{id}/comments/{comment}")
     def comment_update(self, asked: Asked) -> Any:
@@ -558,6 +576,10 @@ class Emulator(Crm):
         if strange := body.keys() - known:
             self.violations.append(f"unknown fields: {sorted(strange)}")
         return body
+
+
+def _key(*what: str) -> str:
+    return hashlib.md5("-".join(what).encode(), usedforsecurity=False).hexdigest()
 
 
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
