@@ -64,7 +64,7 @@ class Planfix(Adapter):
         "record": pgettext_lazy("Planfix", "The recording was passed on"),
         "door": pgettext_lazy("Planfix", "It was decided how the late call is written"),
         "client": pgettext_lazy("Planfix", "The contact was looked for"),
-        "create": pgettext_lazy("Planfix", "A contact was created"),
+        "create": pgettext_lazy("Planfix", "The contact was found or created"),
         "entry": pgettext_lazy("Planfix", "The data tag was filled in"),
         "responsible": pgettext_lazy("Planfix", "The contact's responsible was set"),
         "task": pgettext_lazy("Planfix", "The task was looked for"),

@@ -81,9 +81,10 @@ def _data_tags(account: Account) -> Iterator[Check]:
 def _cure(tag: entries.Tag | None, kind: str) -> str:
     if tag is None:
         return _("Planfix makes this data tag when telephony is switched on first: switch it on once.")
-    wanted = ", ".join(f"{n}. {_type(each)}" for n, each in enumerate(entries.FIELDS[kind], 1))
+    fields = zip(entries.TITLES[kind], entries.FIELDS[kind], strict=True)
+    wanted = ", ".join(f"{n}. {title} ({_type(each)})" for n, (title, each) in enumerate(fields, 1))
     numbers = ", ".join(map(str, entries.wrong_fields(tag, kind)))
-    words = _("Mend the order: the fields must be of these kinds: %(wanted)s. Wrong or missing: %(numbers)s.")
+    words = _("Mend the order; the fields must be: %(wanted)s. Wrong or missing: %(numbers)s.")
     return words % {"wanted": wanted, "numbers": numbers}
 
 

@@ -30,6 +30,14 @@ FIELDS = {
     MISSED: (DATE_TIME, LIST, CONTACT, STRING, STRING, STRING),
 }
 """Types of the fields that are Planfix's own, in their order; a customer's own fields stand below."""
+TITLES = {
+    CALL: (
+        *("Дата", "Время", "Тип", "Продолжительность (сек.)", "Сотрудник", "Контакт"),
+        *("Внешняя линия", "Номер контакта", "Название внешней линии"),
+    ),
+    MISSED: ("Дата и время", "Тип", "Контакт", "Внешняя линия", "Номер контакта", "Название внешней линии"),
+}
+"""What they are called in Russian, where they cannot be renamed: three of one kind may have changed their places."""
 KNOWN_FOR = 600.0
 """Seconds for which a definition is believed: it is a customer's doing by hand, and costs two requests."""
 _BY_STRING = 3108
@@ -78,7 +86,7 @@ def tag_of(account: Account, kind: str) -> Tag:
     with _lock:
         until, tag = _known.get((account.base, kind), (0.0, None))
     if tag is None or until < time.monotonic():
-        tag = definitions(account).get(kind)
+        tag = definitions(account, (kind,)).get(kind)
         if tag is None or not tag.fits(kind):
             raise Rejected(_("Planfix's data tag for calls is not there, or has other fields"), code=failures.DATA_TAG)
         with _lock:
@@ -93,14 +101,15 @@ def forget(account: Account) -> None:
             _known.pop((account.base, kind), None)
 
 
-def definitions(account: Account) -> dict[str, Tag]:
+def definitions(account: Account, kinds: Sequence[str] = (CALL, MISSED)) -> dict[str, Tag]:
     """The data tags that are there, whether they can be filled in or not: by name, else by their fields."""
     rows = list(account.pages("datatag/list", "dataTags", {"fields": "id,name,group"}))
-    found = {kind: _definition(account, row) for kind, name in NAMES.items() for row in rows if row.get("name") == name}
-    if len(found) < len(NAMES):
+    named = {kind: row for kind in kinds for row in rows if row.get("name") == NAMES[kind]}
+    found = {kind: _definition(account, row) for kind, row in named.items()}
+    if len(found) < len(kinds):
         for row in rows[:_MOST_UNNAMED]:
             tag = _definition(account, row)
-            for kind in NAMES.keys() - found.keys():
+            for kind in set(kinds) - found.keys():
                 if tag.fits(kind):
                     found[kind] = tag
     return found
@@ -247,7 +256,12 @@ def _value(row: Mapping[str, Any], field: int) -> Any:
 
 
 def wrong_fields(tag: Tag | None, kind: str) -> Sequence[int]:
-    """Positions (from 1) of fields that are missing or of another type."""
-    there = tag.fields if tag else ()
-    wanted = FIELDS[kind]
-    return [n + 1 for n, type_ in enumerate(wanted) if n >= len(there) or there[n].type != type_]
+    """Positions (from 1) of fields that are missing or others than they should be."""
+    there = [(field.type, field.name) for field in tag.fields] if tag else []
+    russian = tag is not None and tag.name == NAMES[kind]
+    wanted = zip(FIELDS[kind], TITLES[kind], strict=True)
+    return [
+        n
+        for n, (type_, title) in enumerate(wanted, 1)
+        if n > len(there) or there[n - 1] != (type_, title if russian else there[n - 1][1])
+    ]

@@ -13,6 +13,7 @@ Each step changes one thing at the most, with what it must read before. Notes (`
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,7 @@ WAITS = timedelta(minutes=10)
 NOT_YET = "contact_not_yet"
 
 _CLIENT = Step("client", Priority.RECORDING, Repeat.KEY)  # reads
-# Whether a contact with this number is there can be seen, by the very search that must come before (page: recipes).
+# Whether a contact with this number is there can be seen, by the very search that it begins with.
 _CREATE = Step("create", Priority.FINISH, Repeat.LOOK)
 _RESPONSIBLE = Step("responsible", Priority.RECORDING, Repeat.KEY)  # the same person once more
 _TASK = Step("task", Priority.RECORDING, Repeat.KEY)  # reads
@@ -56,9 +57,9 @@ def plan(job: Job) -> Step | None:
 def _plan_entry(job: Job) -> Step | None:
     contact = job.progress.get("contact")
     if contact is None:
-        return Step("client", Priority.FINISH, Repeat.KEY)
+        return _CREATE if creates(job) else replace(_CLIENT, priority=Priority.FINISH)
     if not contact:
-        return _CREATE if creates(job) else None
+        return None
     # Only an entry with our id in a field of the customer's can be found again.
     return Step("entry", Priority.FINISH, Repeat.LOOK if legs.call_id_field(job) else Repeat.STOP)
 
@@ -154,12 +155,11 @@ def client(account: Account, job: Job) -> Result:
     ended = facts.started_at + timedelta(seconds=facts.wait_seconds + facts.talk_seconds)
     if door(job) != REST and datetime.now(UTC) - ended < WAITS:
         return Temporary(_("Planfix has not made the contact yet"), code=NOT_YET, retry_after=5.0)
-    nobody = Said(_("Planfix has no contact with this number"))
-    return Done({"contact": 0}, () if creates(job) and door(job) == REST else (nobody,))
+    return Done({"contact": 0}, (Said(_("Planfix has no contact with this number")),))
 
 
 def create(account: Account, job: Job) -> Result:
-    """Searched once more right before: somebody may have made one meanwhile."""
+    """Searched right before, so that nobody is there twice."""
     found = find_created(account, job)
     if isinstance(found, Done):
         return found
@@ -237,7 +237,7 @@ def note(account: Account, job: Job) -> Result:
     return Done(_noted(job, rest.number_of(made.get("id", 0)), where))
 
 
-def replace(account: Account, job: Job) -> Result:
+def change(account: Account, job: Job) -> Result:
     """The comment that is there gets the recording, in the place of another one if it had one."""
     where, comment = place(job), _comment(job)
     body: dict[str, Any] = {"files": _files(job)}
@@ -264,7 +264,7 @@ STEPS = {
     "new_task": new_task,
     "file": file,
     "note": note,
-    "replace": replace,
+    "replace": change,
 }
 
 
