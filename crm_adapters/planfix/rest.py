@@ -6,6 +6,7 @@ Source: swagger at help.planfix.com/restapidocs, "REST API" and its pages on fil
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,8 @@ class Account:
 
     def upload(self, name: str, content: bytes) -> dict[str, Any]:
         """A file of its own, attached to nothing yet."""
-        files = {"file": (name, content, "audio/mpeg")}
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        files = {"file": (name, content, kind)}
         shown = f"({len(content)} bytes)"
         return self._ask("POST", "file/", changes=True, files=files, shown=shown, deadline=2.0 * self.http.deadline)
 

@@ -224,7 +224,8 @@ def _name(job: Job) -> str:
     """How Planfix itself names the recordings of calls."""
     facts = job.facts
     day = facts.started_at.astimezone(entries.zone_of(job))
-    return f"Запись звонка {people.digits(facts.client_phone)} {day:%d-%m-%Y}.mp3"
+    kind = facts.recording_name.rpartition(".")[2].lower() if "." in facts.recording_name else "mp3"
+    return f"Запись звонка {people.digits(facts.client_phone)} {day:%d-%m-%Y}.{kind}"
 
 
 def note(account: Account, job: Job) -> Result:
