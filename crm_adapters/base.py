@@ -291,6 +291,9 @@ class Adapter(Vendor, ABC):
     """The documented toggles, in blocks: the form has `blocks`, pairs of a title and names of fields. A field whose
     widget has the attribute `data-source` is a choice of what the CRM has: of its `users`, or of another list that
     `choices` knows by that name."""
+    rule_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of settings that may differ from call to call: a customer lays rules over them, by direction, outcome and
+    number."""
     step_titles: ClassVar[Mapping[str, Any]]
     """What each of its steps has done, in words (`gettext_lazy`): name → title."""
     reasons: ClassVar[Mapping[str, tuple[Any, Any]]] = {}

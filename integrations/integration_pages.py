@@ -69,8 +69,18 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
         return redirect("portal:integration", row.uuid)
     saved = Integration.objects.select_related("credential").get(pk=row.pk)
+    rules = list(saved.rules.prefetch_related("numbers"))
+    for rule in rules:
+        known = setup.settings.fields
+        rule.different = [known[name].label for name in rule.settings if name in known]  # type: ignore[attr-defined]
     spelt = [(line, setup.adapter.spelt(line.number)) for line in lines_of([saved])]
-    context = {"title": str(saved), "row": saved, "setup": setup, "spelt": [each for each in spelt if each[1]]}
+    context = {
+        "title": str(saved),
+        "row": saved,
+        "setup": setup,
+        "rules": rules,
+        "spelt": [each for each in spelt if each[1]],
+    }
     return portal.render(request, "portal/integration.html", context)
 
 

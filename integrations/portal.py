@@ -89,7 +89,7 @@ def call(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def passport_context(row: Call) -> dict[str, Any]:
     """What the passport's page shows, to customers and to support."""
     book = row.client or telephony_journal.named(row)
-    capabilities = row.connection.protocol.capabilities
+    capabilities = row.connection.protocol.able(row.connection.credentials)
     return {
         "title": _("Call of %(time)s") % {"time": timezone.localtime(row.started_at).strftime("%d.%m.%Y %H:%M:%S")},
         "call": row,
@@ -182,4 +182,4 @@ portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", 
 portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettext_lazy("People"), order=51)
 
 # They register their pages.
-from . import account_pages, coverage_pages, integration_pages, unwritten_pages  # noqa: E402, F401
+from . import account_pages, coverage_pages, integration_pages, rule_pages, unwritten_pages  # noqa: E402, F401

@@ -14,7 +14,7 @@ from crm_adapters import registry
 from crm_adapters.base import Adapter, Capability, Refused, Request
 from outbound.errors import CredentialsRefused, OutboundError, Temporary
 from outbound.http import Http
-from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted
+from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
 from tests.emulators.crm import Crm, emulated
 
 CRMS = emulated()
@@ -39,7 +39,7 @@ def slug(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def crm(slug: str) -> Iterator[Crm]:
-    with CRMS[slug]().serving() as found:
+    with operated(CRMS[slug]()) as found:
         found.know(KNOWN, "Maria Known", found.users[MANAGER])
         yield found
 

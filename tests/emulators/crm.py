@@ -104,6 +104,11 @@ class Crm(Served, ABC):
     def know(self, phone: str, name: str, manager: str) -> None:
         """A client that the account has: with this phone (E.164), and the user who is responsible."""
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the operator of the product sets for this CRM."""
+        return {}
+
     def install(self, handler_url: str) -> None:
         """What the customer does in the CRM after the credential was saved; it tells us of its events from now on."""
         self.handler_url = handler_url

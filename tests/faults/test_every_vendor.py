@@ -62,6 +62,8 @@ class Line:
 
 PARTNER_PBX, PARTNER_CRM = "open_api", "bitrix24"
 """Who stands on the other side of a CRM, and of a PBX."""
+PAIRS = [(slug, slug, PARTNER_CRM) for slug in pbxs()]
+PAIRS += [(slug, PARTNER_PBX, slug) for slug in crms() if slug != PARTNER_CRM]
 
 
 class Side:
@@ -89,11 +91,12 @@ class Side:
             "credentials": {**self.line.pbx.secrets, **self.line.pbx.typed},
         }
         keys = {**self.crm.secrets, **self.crm.typed}
+        users = {number: user for number, user in self.crm.users.items() if user}
         row["crm_credentials"] = [{"key": "crm", "crm": self.crm_slug, "name": self.name, "credentials": keys}]
         row["integrations"][0] |= {
             "credential": "crm",
             "settings": self.crm.settings,
-            "employee_mapping": [{"extension": each, "crm_user": user} for each, user in self.crm.users.items()],
+            "employee_mapping": [{"extension": number, "crm_user": user} for number, user in users.items()],
         }
         return row
 
@@ -101,11 +104,8 @@ class Side:
 class Installation:
     """The product with a company for each PBX and for each CRM."""
 
-    def __init__(self, stack: Stack, exits: ExitStack):
-        self.stack = stack
-        pairs = [(slug, slug, PARTNER_CRM) for slug in pbxs()]
-        pairs += [(slug, PARTNER_PBX, slug) for slug in crms() if slug != PARTNER_CRM]
-        self.sides = {name: Side(name, pbx, crm, exits) for name, pbx, crm in pairs}
+    def __init__(self, stack: Stack, sides: dict[str, Side]):
+        self.stack, self.sides = stack, sides
         rows = [side.company for side in self.sides.values()]
         for side, made in zip(self.sides.values(), stack.provision_all(rows), strict=True):
             side.line.url = made["connections"]["pbx"]["webhook_url"]
@@ -192,6 +192,8 @@ class Installation:
         self.stack.rows("UPDATE integrations_callsync SET not_before = NULL WHERE not_before IS NOT NULL")
         self.stack.rows("UPDATE integrations_lane SET open_at = NULL WHERE open_at IS NOT NULL")
         self.stack.rows("UPDATE telephony_recording SET due_at = '2000-01-01' WHERE state = 'ready'")
+        if self.stack.busy().keys() == {"steps"}:  # what waits for a recording that may come waits no longer
+            self.stack.rows("UPDATE integrations_callsync SET due_at = '2000-01-01' WHERE due_at > '2000-01-01'")
         return not self.stack.busy()
 
 
@@ -201,14 +203,16 @@ def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "production":
         needs(production_missing())
     with ExitStack() as exits:
-        stack = exits.enter_context(running(request.param, tmp_path_factory.mktemp(request.param)))
-        installation = Installation(stack, exits)
+        sides = {name: Side(name, pbx, crm, exits) for name, pbx, crm in PAIRS}
+        environment = {name: value for side in sides.values() for name, value in side.crm.environment.items()}
+        stack = exits.enter_context(running(request.param, tmp_path_factory.mktemp(request.param), **environment))
+        installation = Installation(stack, sides)
         yield installation, installation.play()
 
 
 @pytest.mark.process
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [*pbxs(), *(slug for slug in crms() if slug != PARTNER_CRM)])
+@pytest.mark.parametrize("name", [name for name, _pbx, _crm in PAIRS])
 def test_every_call_is_here_once_and_in_the_crm_once(ended: tuple[Installation, Any], name: str) -> None:
     installation, played = ended
     side = installation.sides[name]

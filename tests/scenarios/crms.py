@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,11 @@ class Played:
 class World:
     """All companies on one installation."""
 
-    def __init__(self, stack: Stack, exits: ExitStack):
+    def __init__(self, stack: Stack, crms: Mapping[str, Crm], exits: ExitStack):
         self.stack = stack
         self.sides: dict[str, Side] = {}
         rows = []
-        for slug, kind in emulated().items():
-            crm = exits.enter_context(kind().serving())
+        for slug, crm in crms.items():
             side = Side(slug, Pbx(lambda wire: Told(200)), crm, stack)
             side.pbx.deliver = side.deliver
             exits.enter_context(side.pbx.serving())
@@ -106,7 +106,15 @@ class World:
         self.quiet()
 
     def quiet(self) -> None:
-        self.stack.wait_quiet(30)
+        """Nothing is left to do but what waits on purpose, for a recording that may come."""
+        wait_until(lambda: not self._busy(), lambda: f"{self._busy()}\n{self.stack.log('web')[-2000:]}", 30)
+
+    def _busy(self) -> dict[str, int]:
+        left = self.stack.busy()
+        if "steps" in left:
+            soon = f"{datetime.now(UTC) + timedelta(seconds=5):%Y-%m-%d %H:%M:%S+00:00}"
+            left["steps"] -= self.stack.row(f"SELECT count(*) AS n {_STEPS} AND due_at > %s", soon)["n"]
+        return {name: count for name, count in left.items() if count}
 
     def play(self, scenario: Scenario, client: str = "") -> dict[str, Played]:
         """The same call in every company, event by event."""
@@ -146,6 +154,7 @@ class World:
         return Played(side, call, list(side.crm.calls(phone)), side.crm.screens(phone), asked)
 
 
+_STEPS = "FROM integrations_callsync WHERE state = 'wanted' AND NOT parked AND wanted > noted"
 _PREPARE = """
 from employees.models import Company, Employee, Extension
 from integrations import crm_setup
@@ -170,7 +179,8 @@ def _company(side: Side) -> dict[str, Any]:
     row["connections"][0]["credentials"] = {**side.pbx.secrets, **side.pbx.typed}
     keys = {**side.crm.secrets, **side.crm.typed}
     row["crm_credentials"] = [{"key": "account", "crm": side.slug, "name": side.slug, "credentials": keys}]
-    mapping = [{"extension": number, "crm_user": side.crm.users[number]} for number in ("101", "102", "103")]
+    users = {number: side.crm.users[number] for number in ("101", "102", "103")}
+    mapping = [{"extension": number, "crm_user": user} for number, user in users.items() if user]
     row["integrations"][0] |= {
         "credential": "account",
         "settings": side.crm.settings,
@@ -183,5 +193,8 @@ def _company(side: Side) -> dict[str, Any]:
 @contextmanager
 def world(kind: str, folder: Path, **environment: str) -> Iterator[World]:
     with ExitStack() as exits:
+        crms = {slug: exits.enter_context(crm().serving()) for slug, crm in emulated().items()}
+        for crm in crms.values():
+            environment |= crm.environment
         stack = exits.enter_context(running(kind, folder, **environment))
-        yield World(stack, exits)
+        yield World(stack, crms, exits)
