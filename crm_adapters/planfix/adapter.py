@@ -55,6 +55,26 @@ class Planfix(Adapter):
     )
     credential_form = forms.CredentialForm
     settings_form = forms.SettingsForm
+    # Not the way by which calls are passed, nor what stands in the data tags: they are the account's.
+    rule_fields: ClassVar[tuple[str, ...]] = (
+        "no_operator_extension",
+        "use_call_tracking",
+        "responsible",
+        "create_contact_incoming",
+        "create_contact_outgoing",
+        "contact_template",
+        "default_responsible",
+        "attach_to",
+        "task_role",
+        "task_templates",
+        "task_statuses_are",
+        "task_statuses",
+        "task_days",
+        "if_no_task",
+        "task_after",
+        "new_task_template",
+        "contact_role",
+    )
     step_titles: ClassVar[Mapping[str, Any]] = {
         "ask": pgettext_lazy("Planfix", "Planfix was asked whether it knows the client"),
         "ring": pgettext_lazy("Planfix", "The call window was opened"),

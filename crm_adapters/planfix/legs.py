@@ -160,8 +160,9 @@ def missing_record(job: Job) -> bool:
     """Whether Planfix lacks the recording, or has a link that is no longer the call's. (Planfix either copies the file
     or keeps the link, as it is set up there: both are served by a link that lives.)"""
     url = job.facts.recording_url
-    told = job.progress.get("status") == SUCCESS
-    return bool(url and told and records(job) and job.progress.get("record") != url)
+    notes = job.progress
+    told = notes.get("status") == SUCCESS and not notes.get("attached")  # never by both doors
+    return bool(url and told and (records(job) or notes.get("record")) and notes.get("record") != url)
 
 
 def keeps(job: Job, event: Event) -> dict[str, Any]:

@@ -43,8 +43,14 @@ _REPLACE = Step("replace", Priority.RECORDING, Repeat.KEY)  # the list of a comm
 
 
 def door(job: Job) -> str:
-    """Which face writes this call; "" while that is open. Never both: each of them would write it."""
-    return REST if job.settings.get("mode") == REST else str(job.progress.get("door") or "")
+    """Which face writes this call; "" while that is open. Never both: each of them would write it, so what has begun
+    by one goes on by it, whatever the settings say now."""
+    notes = job.progress
+    if notes.get("door"):
+        return str(notes["door"])
+    if notes.get("legs"):
+        return VOIP
+    return REST if job.settings.get("mode") == REST else ""
 
 
 def plan(job: Job) -> Step | None:
@@ -96,7 +102,7 @@ def _wants_responsible(job: Job) -> bool:
 
 def _wants_recording(job: Job) -> bool:
     url, told = job.facts.recording_url, job.progress.get("attached")
-    by_planfix = tasks.target(job) == "planfix" and door(job) != REST
+    by_planfix = door(job) != REST and bool(tasks.target(job) == "planfix" or job.progress.get("record"))
     return bool(url and job.facts.outcome == "answered" and not by_planfix and told not in (url, "refused"))
 
 
@@ -149,13 +155,14 @@ def choose_door(job: Job, *, has_token: bool) -> Result:
 def client(account: Account, job: Job) -> Result:
     """The contact with this number. After a call by telephony Planfix makes one of its own, which may take a moment."""
     rows = clients.search(account, job.facts.client_phone)
+    by = {"door": door(job)}
     if rows:
-        return Done({"contact": rest.number_of(rows[0])})
+        return Done({"contact": rest.number_of(rows[0]), **by})
     facts = job.facts
     ended = facts.started_at + timedelta(seconds=facts.wait_seconds + facts.talk_seconds)
     if door(job) != REST and datetime.now(UTC) - ended < WAITS:
         return Temporary(_("Planfix has not made the contact yet"), code=NOT_YET, retry_after=5.0)
-    return Done({"contact": 0}, (Said(_("Planfix has no contact with this number")),))
+    return Done({"contact": 0, **by}, (Said(_("Planfix has no contact with this number")),))
 
 
 def create(account: Account, job: Job) -> Result:
@@ -176,7 +183,7 @@ def create(account: Account, job: Job) -> Result:
     if not number:
         return Temporary(_("Planfix gave no id of the new contact"), code="no_id", fate_unknown=True)
     words = Said(_("Contact %(number)s was created"), {"number": number})
-    return Done({"contact": number, "known": False, "responsible": user}, (words,))
+    return Done({"door": REST, "contact": number, "known": False, "responsible": user}, (words,))
 
 
 def entry(account: Account, job: Job) -> Result:
@@ -274,7 +281,7 @@ STEPS = {
 
 def find_created(account: Account, job: Job) -> Result:
     rows = clients.search(account, job.facts.client_phone)
-    return Done({"contact": rest.number_of(rows[0])}) if rows else NotMade()
+    return Done({"door": REST, "contact": rest.number_of(rows[0])}) if rows else NotMade()
 
 
 def find_entry(account: Account, job: Job) -> Result:

@@ -1112,3 +1112,33 @@ def test_every_step_has_a_title() -> None:
     from crm_adapters.planfix import written
 
     assert adapter.step_titles.keys() >= {*written.STEPS, "ask", "ring", "accept", "leave", "finish", "record", "door"}
+
+
+def test_what_began_by_one_door_goes_on_by_it(crm: Emulator, audio: Audio) -> None:
+    """Whatever the settings say meanwhile: nothing is written by both."""
+    voip, rest_alone = account(crm, "planfix").settings, account(crm, "planfix", mode="rest").settings
+    for number, (before, after) in enumerate(((voip, rest_alone), (rest_alone, voip)), 1):
+        house = account(crm, "planfix")
+        call = Call(RECORDED, number, crm, audio)
+        ringing, talking, end = call.changes()
+        house.settings = before
+        house.bring(ringing)
+        house.bring(talking)
+        if before is rest_alone:
+            house.bring(end)
+        house.settings = after
+        house.bring(end)
+        assert len(entries(crm, call.phone)) == 1
+        assert len(comments(crm, "contact")) == number
+    assert crm.violations == []
+
+
+def test_a_recording_stays_with_the_door_that_got_it(crm: Emulator, audio: Audio) -> None:
+    for number, (before, after) in enumerate((("planfix", "card"), ("card", "planfix")), 1):
+        house = account(crm, "planfix", attach_to=before)
+        call = Call(RECORDED, number, crm, audio)
+        house.play(call)
+        house.settings = account(crm, "planfix", attach_to=after).settings
+        house.bring(replace(list(call.ends())[-1], version=12))
+        assert len(comments(crm, "contact")) == number
+    assert crm.violations == []
