@@ -77,8 +77,10 @@ def _record(job: Job) -> Step:
 
 
 def _is_unseen(job: Job) -> bool:
-    """Whether the call is over and Planfix has heard nothing of it."""
-    return job.facts.finished and not legs.known(job) and not written.door(job)
+    """Whether the call is over and Planfix has heard nothing of it, though there was something to be told."""
+    facts = job.facts
+    told_late = facts.backfilled or any(person.extension for person in facts.participants)
+    return facts.finished and told_late and not legs.known(job) and not written.door(job)
 
 
 def _asks(job: Job) -> bool:

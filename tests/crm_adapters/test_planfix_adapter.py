@@ -52,7 +52,6 @@ SETTINGS: dict[str, Any] = {"mode": "voip", "attach_to": "planfix", "use_call_tr
 LINK = "https://hub.example.test/r/9d1f.mp3"
 START = datetime(2026, 1, 12, 12, 15, tzinfo=UTC)
 ANSWERED, RECORDED, LATER, OF_A_CLIENT, NOT_TAKEN = KINDS[:5]
-NOBODY = next(kind for kind in KINDS if not kind.rings)
 
 
 # --- What the tests are made of ---------------------------------------------------------------------------------------
@@ -499,8 +498,9 @@ def test_calls_that_nobody_was_rung_for_need_a_short_number() -> None:
     assert adapter.leaves_out(job(facts())) == ""
     assert adapter.leaves_out(job(ended(rang("101"), outcome="missed"))) == ""
     assert adapter.leaves_out(job(ended(rang("101"), client_phone=""))) == "hidden_number"
-    one = job(lost, {"door": "voip"}, no_operator_extension="100")
+    one = job(lost, no_operator_extension="100")
     assert planned(one)[0] == "ring INCOMING 100"
+    assert planned(job(replace(lost, backfilled=True), no_operator_extension="100"))[0] == "door"
     assert planned(replace(one, progress={"legs": {"100": RINGS}}))[0] == "finish COMPLETED 100 Missed"
 
 
@@ -823,6 +823,7 @@ COST = {
     "outgoing": (3, 6),
     "outgoing, busy": (2, 4),
     "of a known client": (3, 2),
+    "nobody was rung": (2, 4),
 }
 """Requests by telephony, and by REST alone: two for the definition of a data tag are spent once in ten minutes."""
 
