@@ -328,6 +328,10 @@ class Adapter(Vendor, ABC):
         """Why the CRM can never take this call (`hidden_number`); empty when it can. Pure and cheap."""
         return ""
 
+    def leaves_out(self, job: Job) -> str:
+        """The same where it depends on the settings as well. Asked instead of `refuses`, at each change of a call."""
+        return self.refuses(job.facts)
+
     @abstractmethod
     def plan(self, job: Job) -> Step | None:
         """The next step that the CRM lacks, or None. Pure and cheap: it is asked at each change of a call."""

@@ -120,10 +120,11 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     row.state, row.reason, row.details = verdict.state, verdict.reason, verdict.details
     if verdict.state == State.WANTED:
         facts = facts_of(call, call.people, call.audio, wanting)
-        if refusal := wanting.adapter.refuses(facts):
+        job = Job(facts, wanting.settings_for(call), row.progress)
+        if refusal := wanting.adapter.leaves_out(job):
             row.state, row.reason = State.SKIPPED, refusal
         else:
-            _plan_step(row, Job(facts, wanting.settings_for(call), row.progress), wanting)
+            _plan_step(row, job, wanting)
     return before != (row.state, row.reason, row.wanted)
 
 

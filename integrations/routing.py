@@ -86,16 +86,18 @@ def _stale(company: Company, phone: str, credential: Credential, why: str) -> tu
 
 
 def _to_manager(wanting: Wanting, client: Client, details: dict[str, Any]) -> Opinion:
-    if not client.manager:
+    if not (client.manager or client.manager_extension):
         return Opinion("no_manager", details=details)
-    details["manager"] = client.manager
-    found = next(((key, row) for key, row in wanting.mapping.items() if row.crm_user == client.manager), None)
-    if found is None:
-        return Opinion("manager_not_mapped", details=details)
-    employee_id, mapped = found
-    if not mapped.use_for_personal_manager:
-        return Opinion("manager_excluded", details=details)
+    details["manager"] = client.manager or client.manager_extension
     shorts = telephony_directory.extensions(wanting.company_id)
+    employee_id = next((key for key, row in wanting.mapping.items() if row.crm_user == client.manager), None)
+    if employee_id is None and client.manager_extension in shorts:
+        employee_id = shorts[client.manager_extension].employee_id  # a CRM that knows employees by their extensions
+    if employee_id is None:
+        return Opinion("manager_not_mapped", details=details)
+    mapped = wanting.mapping.get(employee_id)
+    if mapped and not mapped.use_for_personal_manager:
+        return Opinion("manager_excluded", details=details)
     number = min((number for number, short in shorts.items() if short.employee_id == employee_id), default="")
     phone = directory.phone_of(wanting.company_id, employee_id)
     return Opinion("manager_found" if number else "manager_without_extension", number, details, phone=phone)
