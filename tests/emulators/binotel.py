@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from .pbx import MP3, SCENARIOS, Asked, Call, Pbx, Refusal, Scenario, Wire, api
+from .pbx import SCENARIOS, Call, Pbx, Scenario
+from .served import MP3, Asked, Refusal, Wire, api
 
 KEY, SECRET, COMPANY = "bnkey-test-0001", "bnsecret-test-0001", "70001"
 DISPOSITIONS = {"answered": "ANSWER", "missed": "NOANSWER", "busy": "BUSY", "no_answer": "NOANSWER"}

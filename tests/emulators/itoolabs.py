@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from .pbx import Asked, Call, Pbx, Refusal, Scenario, Told, Wire, api
+from .pbx import Call, Pbx, Scenario
+from .served import Asked, Refusal, Told, Wire, api
 
 KEY, TOKEN = "9a7b5e10-0000-4000-8000-0000000000aa", "3f1c2a54-0000-4000-8000-00000000c0de"
 GROUP = "g_0f8fad5b-d9cb-469f-a165-70867728950e@vats000001.megapbx.ru"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from .pbx import Asked, Call, Pbx, Refusal, Wire, api
+from .pbx import Call, Pbx
+from .served import Asked, Refusal, Wire, api
 
 OUR_KEY, ITS_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "f0e1d2c3b4a5968778695a4b3c2d1e0f"
 STATUSES = {"answered": "Success", "missed": "Missed", "busy": "Busy", "no_answer": "NoAnswer"}

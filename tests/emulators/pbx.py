@@ -7,41 +7,13 @@ with `api`), refuses what the vendor refuses, and notes in `violations` what bre
 
 from __future__ import annotations
 
-import json
-import pkgutil
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
-from pathlib import Path
-from typing import Any, Self, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
 
-F = TypeVar("F", bound=Callable[..., Any])
-MP3 = b"\xff\xfb\x90\x00" + b"\x00" * 413
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """A request of the PBX to us. `path` and `query` follow the connection's own address."""
-
-    body: bytes = b""
-    path: str = ""
-    method: str = "POST"
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What we answered."""
-
-    status: int
-    body: bytes = b""
+from .served import MP3, Served, Told, Wire, emulators
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,44 +86,7 @@ class Call:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request to the PBX's API."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def form(self) -> dict[str, str]:
-        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Refusal(Exception):
-    """The API refuses: `status` and the vendor's `body`."""
-
-    def __init__(self, status: int, body: Any = b"", *, violation: str = ""):
-        super().__init__(violation)
-        self.status, self.body, self.violation = status, body, violation
-
-
-def api(method: str, path: str) -> Callable[[F], F]:
-    """Marks what answers `method path` of the API; a path that ends with `*` answers everything that begins so."""
-
-    def mark(function: F) -> F:
-        function.endpoint = (method, path)  # type: ignore[attr-defined]
-        return function
-
-    return mark
-
-
-class Pbx(ABC):
+class Pbx(Served, ABC):
     """One emulated account. `deliver` carries its notifications to the product and returns the answer."""
 
     lines: tuple[str, ...] = ("74950000001",)
@@ -173,20 +108,13 @@ class Pbx(ABC):
     """Names of scenarios of which only the order of the events tells who was first."""
 
     def __init__(self, deliver: Callable[[Wire], Told]):
+        super().__init__()
         self.deliver = deliver
         self.calls: list[Call] = []
-        self.violations: list[str] = []
         self.dialled: list[tuple[str, str]] = []
         self.hung_up: list[str] = []
         self.transferred: list[tuple[str, str]] = []
         self.answers: list[Told] = []
-        self.url = ""
-        self._endpoints = [
-            (*function.endpoint, getattr(self, name))
-            for name in dir(type(self))
-            if hasattr(function := getattr(type(self), name), "endpoint")
-        ]
-        self._endpoints.sort(key=lambda row: row[1].endswith("*"))  # the exact ones first
 
     # --- Of each vendor
 
@@ -203,9 +131,6 @@ class Pbx(ABC):
         """The outgoing call that a dial command leads to."""
         talks = Scenario("dialled by us", direction="out", rings=(extension,), talks=(extension,), outcome="answered")
         return self.play(talks, client=phone.lstrip("+"))
-
-    def trust(self, asked: Asked) -> None:
-        """Refuse who does not prove who he is (raises `Refusal`)."""
 
     def forged(self, wire: Wire) -> Wire:
         """A notification as somebody sends it who knows where, but not from whom (of vendors that prove nothing by a
@@ -238,79 +163,7 @@ class Pbx(ABC):
         self.answers.append(told)
         return told
 
-    # --- The API
-
-    @contextmanager
-    def serving(self) -> Iterator[Self]:
-        """Its API at `url`, on a free port."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-
-    def headers(self, asked: Asked) -> Mapping[str, str]:
-        """More headers of the answer that was given to this."""
-        return {}
-
-    def answer(self, asked: Asked) -> tuple[int, bytes, str]:
-        """Status, body and type."""
-        try:
-            self.trust(asked)
-            for method, path, function in self._endpoints:
-                fits = asked.path.startswith(path[:-1]) if path.endswith("*") else asked.path == path
-                if method == asked.method and fits:
-                    return _encoded(200, function(asked))
-            raise Refusal(404, violation=f"unknown endpoint: {asked.method} {asked.path}")
-        except Refusal as refusal:
-            if refusal.violation:
-                self.violations.append(refusal.violation)
-            return _encoded(refusal.status, refusal.body)
-
 
 def emulated() -> dict[str, type[Pbx]]:
     """The emulators beside this module, by the slug of their provider."""
-    names = [info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    modules = {name: import_module(f"tests.emulators.{name}") for name in names if not name.startswith("test_")}
-    return {name: module.Emulator for name, module in modules.items() if hasattr(module, "Emulator")}
-
-
-def _encoded(status: int, body: Any) -> tuple[int, bytes, str]:
-    if isinstance(body, bytes):
-        return status, body, "audio/mpeg" if body.startswith(MP3[:4]) else "text/plain"
-    return status, json.dumps(body, ensure_ascii=False).encode(), "application/json; charset=utf-8"
-
-
-def _handler(pbx: Pbx) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _respond(self) -> None:
-            parts = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            asked = Asked(
-                method=self.command,
-                path=parts.path,
-                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self.rfile.read(length),
-            )
-            status, body, kind = pbx.answer(asked)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in pbx.headers(asked).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PUT = do_DELETE = _respond
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: what matters is in `violations`."""
-
-    return Handler
+    return emulators(Pbx)  # type: ignore[type-abstract]

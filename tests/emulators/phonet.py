@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .pbx import Asked, Call, Pbx, Refusal, Scenario, Wire, api
+from .pbx import Call, Pbx, Scenario
+from .served import Asked, Refusal, Wire, api
 
 KEY = "phkey-demo-0001"
 SENDER = "89.184.65.208"

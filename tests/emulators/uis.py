@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 from telephony.providers import uis
 
-from .pbx import Asked, Call, Pbx, Refusal, Scenario, Wire, api
+from .pbx import Call, Pbx, Scenario
+from .served import Asked, Refusal, Wire, api
 
 TOKEN = "uis0test0access0token0000000000000000001"
 ZONE = ZoneInfo("Europe/Moscow")

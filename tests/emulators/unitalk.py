@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from .pbx import Asked, Call, Pbx, Refusal, Scenario, Wire, api
+from .pbx import Call, Pbx, Scenario
+from .served import Asked, Refusal, Wire, api
 
 KEY, TOKEN = "utkey-test-0001", "tok-ut-test-0000001"
 ZONE = ZoneInfo("Europe/Kyiv")

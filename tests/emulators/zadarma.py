@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
 
-from .pbx import Asked, Call, Pbx, Refusal, Scenario, Wire, api
+from .pbx import Call, Pbx, Scenario
+from .served import Asked, Refusal, Wire, api
 
 KEY, SECRET = "zdkey00test0000000001", "zdsecret00test000001"
 ZONE = timezone(timedelta(hours=3))

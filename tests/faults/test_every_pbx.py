@@ -19,7 +19,8 @@ import requests
 from telephony.providers import registry
 from tests.conftest import needs
 from tests.emulators.bitrix24 import Bitrix24Emulator, PortalConfig
-from tests.emulators.pbx import SCENARIOS, Call, Pbx, Told, Wire, emulated
+from tests.emulators.pbx import SCENARIOS, Call, Pbx, emulated
+from tests.emulators.served import Told, Wire
 from tests.stack import Stack, company, production_missing, running, wait_until
 
 from .calls import DEFAULT, USERS

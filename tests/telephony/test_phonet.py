@@ -362,8 +362,8 @@ def test_a_page_that_comes_again_is_the_last(pbx: Emulator, http: Http, monkeypa
         asked.query["offset"] = "0"
         return whole(asked)
 
-    pbx._endpoints = [
-        (method, path, deaf if path.endswith("company.api") else function) for method, path, function in pbx._endpoints
+    pbx.endpoints = [
+        each._replace(function=deaf) if each.path.endswith("company.api") else each for each in pbx.endpoints
     ]
     assert len(past(pbx, http, now - timedelta(hours=6), now)) == 50
     assert len(rows) == 2

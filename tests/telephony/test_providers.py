@@ -24,7 +24,8 @@ from telephony.models import Call as Row
 from telephony.models import Command, Connection, HistoryRun, InboxEvent, Recording
 from telephony.providers import registry
 from telephony.providers.base import CallHistory, Capability, HistoryLeg, NotUnderstood, Provider, Refused, Request
-from tests.emulators.pbx import SCENARIOS, Call, Pbx, Scenario, Told, Wire, emulated
+from tests.emulators.pbx import SCENARIOS, Call, Pbx, Scenario, emulated
+from tests.emulators.served import Told, Wire
 from tests.factories import ConnectionFactory
 
 PROVIDERS = registry.all_providers()

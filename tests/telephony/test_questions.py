@@ -19,7 +19,8 @@ from telephony.providers.zadarma.provider import Zadarma
 from telephony.routing import Caller, Opinion
 from telephony.signals import routing_question
 from telephony.webhooks import WebhookDoor
-from tests.emulators.pbx import SCENARIOS, Told, Wire
+from tests.emulators.pbx import SCENARIOS
+from tests.emulators.served import Told, Wire
 from tests.emulators.zadarma import KEY, SECRET, Emulator
 from tests.factories import ConnectionFactory
 from tests.stack import wait_until

@@ -31,7 +31,8 @@ from telephony.providers.base import (
 )
 from telephony.providers.unitalk.forms import UniTalkForm
 from telephony.providers.unitalk.provider import UniTalk
-from tests.emulators.pbx import MP3, SCENARIOS, Told, Wire
+from tests.emulators.pbx import SCENARIOS
+from tests.emulators.served import MP3, Told, Wire
 from tests.emulators.unitalk import TOKEN, Emulator, handler, variables
 from tests.factories import ConnectionFactory
 

@@ -28,7 +28,7 @@ TARGETS = frozenset({"rest", "oauth", "all"})
 
 @dataclass(slots=True)
 class Fault:
-    """One fault. `method` narrows it to a method (also inside a batch), `count` to the next N matches.
+    """One fault. `method` narrows it to a method (also inside a batch), `count` to the next N matches after `skip`.
 
     `after`: the request is executed first, and only its answer is spoilt (always so for `no_answer`, `truncated` and
     `empty`). `too_many` is HTTP 429 with a Retry-After of `seconds`, as something in front of a portal may say it.
@@ -38,6 +38,7 @@ class Fault:
     kind: str
     portal: str | None = None
     method: str | None = None
+    skip: int = 0
     count: int | None = None
     until: float | None = None
     seconds: float = 60.0
@@ -56,6 +57,11 @@ class Fault:
             and self.target in (target, "all")
             and (self.method is None or any(self.method == name for name in methods))
         )
+
+    def skips(self) -> bool:
+        """Whether this request is one of those to be left alone first."""
+        self.skip -= 1
+        return self.skip >= 0
 
     def use(self) -> Fault:
         self.hits += 1
@@ -90,7 +96,8 @@ class Faults:
     def http(self, portal: str, target: str, methods: Iterable[str]) -> list[Fault]:
         """The faults of a whole HTTP exchange (an `error` belongs to a command, see `command`)."""
         now, names = self._clock(), list(methods)
-        return [f.use() for f in self.items if f.kind != "error" and f.matches(portal, target, names, now)]
+        matching = [f for f in self.items if f.kind != "error" and f.matches(portal, target, names, now)]
+        return [f.use() for f in matching if not f.skips()]
 
     def command(self, portal: str, method: str) -> Fault | None:
         now = self._clock()

@@ -1,0 +1,267 @@
+"""The contract of all CRMs: calls of every kind, written into the emulated account over HTTP, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as fuzz
+from hypothesis import strategies as st
+
+from crm_adapters import registry
+from crm_adapters.base import Adapter, Capability, Refused, Request
+from outbound.errors import CredentialsRefused, OutboundError, Temporary
+from outbound.http import Http
+from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted
+from tests.emulators.crm import Crm, emulated
+
+CRMS = emulated()
+SLUGS = sorted(CRMS)
+IDS = [kind.name.replace(" ", "-") for kind in KINDS]
+MANAGER = "102"
+MOST_REQUESTS = 40
+DIFFERENT = [kind for kind in KINDS if kind.recorded or kind.name in ("missed by a group", "missed by a known client")]
+"""Kinds of calls whose requests are all that there are."""
+
+
+@pytest.fixture(scope="module")
+def audio() -> Iterator[Audio]:
+    with Audio().serving() as found:
+        yield found
+
+
+@pytest.fixture(params=SLUGS)
+def slug(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def crm(slug: str) -> Iterator[Crm]:
+    with CRMS[slug]().serving() as found:
+        found.know(KNOWN, "Maria Known", found.users[MANAGER])
+        yield found
+
+
+@pytest.fixture
+def house(crm: Crm, slug: str) -> Account:
+    return account(crm, slug)
+
+
+def test_every_crm_has_an_emulator() -> None:
+    assert registry.all_adapters().keys() == CRMS.keys()
+
+
+# --- Calls
+
+
+def _is_right(call: Call) -> None:
+    written = call.crm.calls(call.phone)
+    if call.kind.name in call.crm.refused:
+        assert not written
+        return
+    assert len(written) == 1, written
+    assert call.told(written[0]) == call.expected()
+    assert call.crm.violations == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_call_is_written_as_it_was(house: Account, audio: Audio, kind: Kind) -> None:
+    call = Call(kind, 1, house.crm, audio)
+    house.play(call)
+    _is_right(call)
+    if house.crm.pops_up and Capability.POP_UP in house.adapter.capabilities and kind.direction == "in":
+        assert house.crm.screens(call.phone) == {house.crm.users[number] for number in kind.rings}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_call_that_nobody_saw_is_written_all_the_same(house: Account, audio: Audio, kind: Kind) -> None:
+    call = Call(kind, 1, house.crm, audio, live=False)
+    for facts in call.ends():
+        house.bring(facts, patient=facts.recording_expected)
+    _is_right(call)
+    assert house.crm.screens(call.phone) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_what_is_written_is_written_once(house: Account, audio: Audio, kind: Kind) -> None:
+    """The same changes again cost nothing."""
+    call = Call(kind, 1, house.crm, audio)
+    house.play(call)
+    with counted(house) as again:
+        for facts in list(call.ends())[-1:]:
+            house.bring(facts)
+    assert not again
+
+
+def _try(house: Account, call: Call) -> None:
+    """Each change, tried again until it is in."""
+    for facts in call.changes():
+        for _attempt in range(4):
+            try:
+                house.bring(facts, patient=not facts.finished or facts.recording_expected)
+            except Temporary:
+                continue
+            break
+        else:
+            raise AssertionError(f"never: {facts.state}")
+
+
+@pytest.mark.parametrize("fault", ["down", "reset", "lost", "html", "truncated"])
+@pytest.mark.parametrize("kind", DIFFERENT, ids=lambda kind: kind.name.replace(" ", "-"))
+def test_whatever_becomes_of_an_answer_the_call_is_there_once(
+    house: Account, audio: Audio, kind: Kind, fault: str
+) -> None:
+    """Each request of the call in its turn goes wrong."""
+    number = 0
+    while True:
+        number += 1
+        call = Call(kind, number, house.crm, audio)
+        assert number < MOST_REQUESTS
+        with house.crm.faulty(fault, skip=number - 1, count=1) as struck:
+            try:
+                _try(house, call)
+            except Doubt:
+                assert fault in ("lost", "html", "truncated", "reset")
+                assert len(house.crm.calls(call.phone)) <= 1 + (number - 1) * kind.known
+                continue
+        if kind.known:
+            written = house.crm.calls(call.phone)
+            assert [each for each in written if call.told(each) != call.expected()] == []
+        else:
+            _is_right(call)
+        if not struck.hits:
+            break
+
+
+def test_calls_of_many_clients_at_once(house: Account, audio: Audio) -> None:
+    calls = [Call(kind, number, house.crm, audio) for number, kind in enumerate(KINDS) if not kind.known]
+    changes = [list(call.changes()) for call in calls]
+    for step in range(max(len(each) for each in changes)):
+        for each in changes:
+            if step < len(each):
+                facts = each[step]
+                house.bring(facts, patient=not facts.finished or facts.recording_expected)
+    for call in calls:
+        _is_right(call)
+
+
+def test_tokens_that_are_over_are_renewed_on_the_way(house: Account, audio: Audio) -> None:
+    call = Call(KINDS[1], 1, house.crm, audio)
+    for facts in call.changes():
+        house.crm.expire()
+        house.bring(facts)
+    _is_right(call)
+
+
+# --- Everything else that is asked of it
+
+
+def test_the_check_tells_right_from_wrong(house: Account) -> None:
+    checks = house.adapter.check(house.http, house.secrets)
+    assert checks
+    assert [check.name for check in checks if not check.ok] == []
+    before = [house.crm.calls(phone) for phone in (KNOWN,)]
+    try:
+        found = house.adapter.check(house.http, house.crm.wrong)
+    except CredentialsRefused:
+        pass
+    else:
+        broken = [check for check in found if not check.ok]
+        assert broken
+        assert all(check.cure for check in broken)
+    assert [house.crm.calls(phone) for phone in (KNOWN,)] == before
+
+
+def test_users(house: Account) -> None:
+    if Capability.USERS not in house.adapter.capabilities:
+        return
+    users = {user.id: user for user in house.adapter.users(house.http, house.secrets)}
+    assert users.keys() >= {*house.crm.users.values(), house.crm.default}
+    assert all(user.name for user in users.values())
+
+
+def test_lists_to_choose_from(house: Account) -> None:
+    form = house.adapter.settings_form()
+    sources = {field.widget.attrs.get("data-source") for field in form.fields.values()} - {None, "users"}
+    for source in sources:
+        for choice in house.adapter.choices(house.http, house.secrets, source):
+            assert choice.id
+            assert choice.name
+
+
+def test_clients_are_known_by_their_phone(house: Account) -> None:
+    if Capability.CLIENT_LOOKUP not in house.adapter.capabilities:
+        return
+    found = house.adapter.find_client(house.http, house.secrets, KNOWN, 2.0)
+    assert found is not None
+    assert (found.name, found.manager) == ("Maria Known", house.crm.users[MANAGER])
+    assert house.adapter.find_client(house.http, house.secrets, "+79000099999", 2.0) is None
+
+
+def test_a_number_that_only_looks_alike_is_another_client(house: Account) -> None:
+    if Capability.CLIENT_LOOKUP not in house.adapter.capabilities:
+        return
+    assert house.adapter.find_client(house.http, house.secrets, f"+3{KNOWN[2:]}", 2.0) is None
+
+
+@pytest.mark.parametrize("fault", ["down", "reset", "html", "truncated", "too_many"])
+def test_questions_end_with_a_typed_error(house: Account, fault: str) -> None:
+    asks: list[Any] = [lambda: house.adapter.check(house.http, house.secrets)]
+    if Capability.USERS in house.adapter.capabilities:
+        asks.append(lambda: house.adapter.users(house.http, house.secrets))
+    if Capability.CLIENT_LOOKUP in house.adapter.capabilities:
+        asks.append(lambda: house.adapter.find_client(house.http, house.secrets, KNOWN, 2.0))
+    with house.crm.faulty(fault):
+        for ask in asks[1:]:
+            with pytest.raises(OutboundError):
+                ask()
+        try:
+            assert not all(check.ok for check in asks[0]())
+        except OutboundError:
+            pass
+
+
+def test_no_secret_is_recorded(house: Account, audio: Audio) -> None:
+    house.play(Call(KINDS[1], 1, house.crm, audio))
+    house.adapter.check(house.http, house.secrets)
+    text = repr(house.exchanges)
+    for name in house.crm.keys:
+        assert house.secrets[name] not in text, name
+
+
+# --- What it sends us
+
+
+_REQUESTS = st.builds(
+    Request,
+    method=st.sampled_from(["GET", "POST", "OPTIONS"]),
+    path=st.text(max_size=20),
+    body=st.binary(max_size=200) | st.text(max_size=100).map(str.encode),
+    query=st.text(max_size=40),
+    headers=st.dictionaries(st.sampled_from(["content-type", "authorization", "x-auth-token"]), st.text(max_size=40)),
+)
+
+
+@pytest.mark.parametrize("adapter", [registry.get(slug) for slug in SLUGS], ids=SLUGS)
+@given(request=_REQUESTS)
+@fuzz(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_noise_is_refused_or_says_nothing(adapter: Adapter, request: Request) -> None:
+    secrets = CRMS[adapter.slug]().secrets
+    nowhere = Http(deadline=0.2, allow_private=True)
+    try:
+        adapter.handshake(request)
+        adapter.identify(request)
+    except Refused:
+        pass
+    try:
+        adapter.authenticate(request, secrets)
+    except Refused:
+        return
+    adapter.reply(request, secrets)
+    adapter.shown(request)
+    try:
+        adapter.events(request, nowhere, secrets)
+    except OutboundError:
+        pass
