@@ -67,8 +67,9 @@ def create(account: Account, job: Job, made: Made) -> Result:
     During the conversation nothing of this may hold up the end of the call: what fails comes again after it. It looks
     again then, so an answer that was lost makes no second client.
     """
+    again = job.progress.get("client") == LATER  # it may be ours, and not bound to the call yet
     try:
-        return Done(_notes(_looked_up(account, job, made)) or _created(account, job, made))
+        return Done(_notes(_looked_up(account, job, made), made=again) or _created(account, job, made))
     except Temporary:
         if job.progress.get("finished"):
             raise

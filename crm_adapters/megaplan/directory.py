@@ -8,7 +8,7 @@ from . import wire
 from .api import Account
 
 CATEGORIES = "todo_categories"
-FIELDS = ["name", "firstName", "middleName", "lastName", "contactInfo", "isWorking"]
+FIELDS = ["name", "firstName", "lastName", "contactInfo", "isWorking"]
 
 
 def users(account: Account) -> list[CrmUser]:

@@ -96,7 +96,6 @@ class Person(Link):
 
     name: Text = ""
     firstName: Text = ""  # noqa: N815
-    middleName: Text = ""  # noqa: N815
     lastName: Text = ""  # noqa: N815
     contactInfo: Rows = []  # noqa: N815
     responsibles: Rows = []
@@ -106,7 +105,7 @@ class Person(Link):
 
     @property
     def shown_name(self) -> str:
-        return " ".join(filter(None, (self.lastName, self.firstName, self.middleName))) or self.name
+        return self.name or " ".join(filter(None, (self.firstName, self.lastName)))
 
     def contacts(self, kind: str) -> tuple[str, ...]:
         """Values of a kind (`phone`, `email`), the main one first."""
