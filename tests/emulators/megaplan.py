@@ -154,8 +154,13 @@ class Emulator(Crm):
             raise Refusal(400, said)
         self.turn += 1
         self.access, self.refresh = f"access-token-{self.turn:04}", f"refresh-token-{self.turn:04}"
-        said = {"access_token": self.access, "expires_in": 172800, "token_type": "bearer", "scope": None}
-        return {**said, "refresh_token": self.refresh}
+        given: dict[str, Any] = {
+            "access_token": self.access,
+            "expires_in": 172800,
+            "token_type": "bearer",
+            "scope": None,
+        }
+        return {**given, "refresh_token": self.refresh}
 
     def trust(self, asked: Asked) -> None:
         if asked.path.endswith("/auth/access_token"):
