@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.utils.translation import gettext_noop as _
+
 from outbound.errors import CredentialsRefused
 from outbound.http import Http
 
@@ -36,5 +38,5 @@ def _ask(http: Http, secrets: Mapping[str, str], **form: str) -> dict[str, str]:
         words = said.error_description or wire.parse(wire.Meta, body.get("meta")).words
         raise failures.of_tokens(answer.status, said.error, words, api.retry_after(answer))
     if not said.access_token:
-        raise CredentialsRefused("no access_token in the answer", code=failures.NO_TOKENS)
+        raise CredentialsRefused(_("Megaplan gave no token"), code=failures.NO_TOKENS)
     return {"access_token": said.access_token, "refresh_token": said.refresh_token}

@@ -374,8 +374,7 @@ def test_times_and_numbers(crm: Emulator) -> None:
 
 
 def test_what_is_not_known_is_left_out(crm: Emulator) -> None:
-    hidden = {"client_phone": "", "virtual_number": ""}
-    played(account(crm, **ALL), *(replace(known, **hidden) for known in ANSWERED))
+    played(account(crm, **ALL), *(replace(known, client_phone="", virtual_number="") for known in ANSWERED))
     call = only(crm)
     assert "fromPhone" not in call
     assert call["toPhone"] == "103"
@@ -855,9 +854,9 @@ def test_the_settings_form(changes: dict[str, Any], wrong: set[str]) -> None:
 
 def test_each_setting_stands_in_one_block() -> None:
     form = adapter.settings_form
-    names = [name for _title, block in form.blocks for name in block]  # type: ignore[attr-defined]
+    names = [name for _title, block in form.blocks for name in block]
     assert sorted(names) == sorted(form.base_fields)
-    assert form.depends.keys() | set(form.depends.values()) <= set(names)  # type: ignore[attr-defined]
+    assert form.depends.keys() | set(form.depends.values()) <= set(names)
 
 
 def test_the_documents_words() -> None:
@@ -1044,8 +1043,8 @@ def test_sample_incoming_answered(mock: responses.RequestsMock) -> None:
 
 
 def test_sample_incoming_transfer(mock: responses.RequestsMock) -> None:
-    one = {"id": "hub-100505", "started_at": START + timedelta(minutes=29, seconds=55)}
-    began = one["started_at"]
+    began = START + timedelta(minutes=29, seconds=55)
+    one: dict[str, Any] = {"id": "hub-100505", "started_at": began}
     there = replace(talked(ONE), left_at=None)
     story = (
         facts(rings(ONE), **one),
@@ -1053,7 +1052,7 @@ def test_sample_incoming_transfer(mock: responses.RequestsMock) -> None:
         facts(there, talks(TWO, since=40), state="transferred", **one),
         ended(
             there,
-            replace(talked(TWO, since=40), left_at=began + timedelta(seconds=120)),  # type: ignore[operator]
+            replace(talked(TWO, since=40), left_at=began + timedelta(seconds=120)),
             wait_seconds=20,
             talk_seconds=100,
             recording_url="https://hub.example.com/rec/hub-100505.mp3",
