@@ -61,7 +61,7 @@ class Megaplan(Adapter):
     secret_fields = frozenset({"password", "access_token", "refresh_token"})
     wire_names = {"host": "domain", "integration_uuid": "application_uuid"}
     batch_size = 10
-    """Only calls for the history go in one request; the others come one after the other, within half a lease."""
+    """Only calls for the history go in one request; the others come one after the other, as long as there is time."""
 
     def account(self, secrets: Secrets) -> str:
         return address.account(secrets)

@@ -7,7 +7,7 @@ cards, many in one request. Then what came to light since (correct), the recordi
 
 The notes (`Job.progress`) that are kept for a call:
 
-- `call` Megaplan's id; `silent` true when it went the way of `history`
+- `call` Megaplan's id; `silent` true when it went the way of `history`; `card` "refused" when none could be opened
 - `user` the employee it is shown to, or was in the end; `state` what its card says
 - `finished` true; `told` outcome and who had talked, as far as was known then; `ended` when
 - `recording` the link that Megaplan has
@@ -66,7 +66,7 @@ def _plan_first(job: Job) -> Step | None:
     """A card wakes the employee, so it is only for somebody who rings or talks now; all else waits for the end."""
     if job.facts.finished:
         return None if people.responsible(job) is None else _HISTORY
-    return _REGISTER if job.facts.live and people.holder(job) else None
+    return _REGISTER if job.facts.live and people.holder(job) and not job.progress.get("card") else None
 
 
 def _plan_client(job: Job) -> Step | None:
@@ -133,22 +133,14 @@ def _make(account: Account, work: Work, made: clients.Made) -> Result:
     job, name = work.job, work.step.name
     if name == "client":
         return clients.create(account, job, made)
-    if name == "register":
-        try:
-            return steps.register(account, job)
-        except Rejected as error:
-            raise failures.closed(error) from error
     if name in _SIDE:
         return _or_told(account, job, name)
-    return _PLAIN[name](account, job)
+    return steps.finish(account, job) if name == "finish" else todos.create(account, job)
 
 
-_PLAIN: dict[str, Callable[[Account, Job], Result]] = {
-    "update": steps.update,
-    "finish": steps.finish,
-    "todo": todos.create,
-}
 _SIDE: dict[str, tuple[Callable[[Account, Job], Result], str]] = {
+    "register": (steps.register, _("Megaplan did not open the card: %(words)s")),
+    "update": (steps.update, _("Megaplan did not change the card: %(words)s")),
     "correct": (steps.correct, _("Megaplan did not take the correction: %(words)s")),
     "record": (steps.record, _("The recording was refused: %(words)s")),
     "attach": (clients.attach, _("Megaplan did not bind the client to the call: %(words)s")),
@@ -156,14 +148,18 @@ _SIDE: dict[str, tuple[Callable[[Account, Job], Result], str]] = {
 
 
 def _or_told(account: Account, job: Job, name: str) -> Result:
-    """A refusal is told and not asked for again: the call itself is in Megaplan."""
+    """A refusal is told and not asked for again, so that it holds up nothing: the call gets its end in any case."""
     make, text = _SIDE[name]
     try:
         return make(account, job)
     except Rejected as error:
         if failures.concerns_all(error):
             raise
+        if name == "register" and error.code == failures.FORBIDDEN:
+            raise failures.closed(error) from error
         notes: dict[str, dict[str, Any]] = {
+            "register": {"card": "refused"},
+            "update": steps.wanted_card(job),
             "correct": {"told": steps.told(job), "ended": ""},
             "record": {"recording": "refused"},
             "attach": {"attached": True},

@@ -108,17 +108,19 @@ def client_in(job: Job, made: wire.CallInfo) -> dict[str, Any]:
 
 def differs(job: Job) -> bool:
     """Whether the card shows another stage, or sits on another screen, than it should."""
-    notes = job.progress
-    return (live_state(job), people.holder(job) or people.current(job)) != (notes.get("state"), people.current(job))
+    return any(job.progress.get(name) != value for name, value in wanted_card(job).items())
+
+
+def wanted_card(job: Job) -> dict[str, str]:
+    return {"user": people.holder(job) or people.current(job), "state": live_state(job)}
 
 
 def update(account: Account, job: Job) -> Done:
     """`id` stands in the body too: Megaplan made a new to-do of an update without it, and may do so here."""
-    user, state = people.holder(job) or people.current(job), live_state(job)
-    number = job.progress["call"]
-    body = {"contentType": "CallInfo", "id": number, "state": state, **_of_user(job, user)}
+    number, card = job.progress["call"], wanted_card(job)
+    body = {"contentType": "CallInfo", "id": number, "state": card["state"], **_of_user(job, card["user"])}
     made = _same(account.post(f"callInfo/{number}", body), number)
-    return Done({"user": user, "state": state, **client_in(job, made)})
+    return Done({**card, **client_in(job, made)})
 
 
 def _same(data: Any, number: str) -> wire.CallInfo:

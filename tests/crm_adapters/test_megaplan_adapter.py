@@ -618,7 +618,7 @@ def test_look_finds_a_client_among_the_possible_doubles(crm: Emulator) -> None:
         (200, {"meta": {"status": 422, "errors": [{"message": "bad"}]}, "data": None}, Rejected, "validation", False),
         (200, {"meta": {"status": 200}}, VendorFault, "no_data", True),
         (200, {"meta": {"status": 200}, "data": None}, VendorFault, "no_id", True),
-        (200, {"meta": {"status": 200}, "data": {"contentType": "CallInfo"}}, VendorFault, "no_id", True),
+        (200, {"meta": {"status": 200}, "data": [{"contentType": "CallInfo"}]}, VendorFault, "no_id", True),
         (200, [], VendorFault, "no_object", True),
         (200, "<html>", VendorFault, "http_200", True),
         (302, "", CredentialsRefused, "redirect", False),
@@ -626,6 +626,7 @@ def test_look_finds_a_client_among_the_possible_doubles(crm: Emulator) -> None:
         (401, {"meta": {"status": 401, "errors": []}}, TokenExpired, "http_401", False),
         (403, {"meta": {"status": 403, "errors": [{"message": "No"}]}}, CredentialsRefused, "telephony_closed", False),
         (404, "", Rejected, "not_found", False),
+        (405, "", Rejected, "not_found", False),
         (422, {"meta": {"status": 422, "errors": None}}, Rejected, "validation", False),
         (429, "", RateLimited, "http_429", False),
         (500, {"meta": {"status": 500, "errors": [{"message": "oops"}]}}, Temporary, "http_500", True),
@@ -636,9 +637,9 @@ def test_bad_answers(
     mock: responses.RequestsMock, status: int, body: Any, kind: type[OutboundError], code: str, fate: bool
 ) -> None:
     more: dict[str, Any] = {"body": body} if isinstance(body, str) else {"json": body}
-    mock.add(responses.POST, f"{BASE}callInfo", status=status, **more)
+    mock.add(responses.POST, f"{BASE}callInfo/history", status=status, **more)
     try:
-        (error,) = perform(job(ANSWERED[0]))
+        (error,) = perform(job(ANSWERED[2]))
     except OutboundError as raised:
         error = raised
     assert (type(error), error.code, error.fate_unknown) == (kind, code, fate)
@@ -653,7 +654,7 @@ def test_questions_have_no_fate(mock: responses.RequestsMock) -> None:
 
 def test_another_call_in_the_answer_is_told(mock: responses.RequestsMock) -> None:
     mock.add(responses.POST, f"{BASE}callInfo/501", json={"meta": {"status": 200}, "data": {"id": "502"}})
-    (error,) = perform(job(ANSWERED[1], SHOWN))
+    (error,) = perform(job(ANSWERED[2], TALKS))
     assert isinstance(error, Rejected)
     assert adapter.errors_help(error)
 
@@ -686,6 +687,16 @@ def test_a_missing_right_is_told_and_holds_up_nothing_else(
     assert only(crm)["state"] == "finished"
     assert any(told in each for each in words)
     assert played(house, story[-1]) == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_card_that_is_refused_holds_up_no_end(crm: Emulator, number: int) -> None:
+    """Somebody who rings, or takes the call over, is no employee of Megaplan any more."""
+    gone = "777"
+    story = [facts(rings(ONE)), facts(talks(ONE), state="answered"), ended(talked(ONE))]
+    story[number - 1] = replace(story[number - 1], participants=(talks(gone),), state="answered")
+    played(account(crm), *story)
+    assert (only(crm)["state"], only(crm)["user"]) == ("finished", ONE)
 
 
 def test_a_user_without_telephony_stops_the_account_and_no_call_is_given_up(crm: Emulator) -> None:
