@@ -291,6 +291,9 @@ class Adapter(Vendor, ABC):
     """The documented toggles, in blocks: the form has `blocks`, pairs of a title and names of fields. A field whose
     widget has the attribute `data-source` is a choice of what the CRM has: of its `users`, or of another list that
     `choices` knows by that name."""
+    rule_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of settings that may differ from call to call: a customer lays rules over them, by direction, outcome and
+    number."""
     step_titles: ClassVar[Mapping[str, Any]]
     """What each of its steps has done, in words (`gettext_lazy`): name → title."""
     reasons: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
@@ -377,10 +380,19 @@ class Adapter(Vendor, ABC):
         """What names the account in lists, until the customer gives it a name."""
         return secrets.get("domain", "")
 
+    def connected(self, secrets: Secrets) -> bool:
+        """Whether these secrets are enough to speak to the account: its tokens are there, where the CRM gives such."""
+        return not self.token_fields or any(secrets.get(name) for name in self.token_fields)
+
     @property
     def tells(self) -> bool:
         """Whether this CRM sends us events."""
         return type(self).events is not Adapter.events
+
+    @property
+    def retires(self) -> bool:
+        """Whether something of ours is to be taken down in it."""
+        return type(self).retire is not Adapter.retire
 
     @property
     def prepares(self) -> bool:

@@ -162,7 +162,10 @@ def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
         messages.error(request, _explained(row, error))
         return redirect("portal:credential", row.uuid)
     row.refresh_from_db()
-    if checks and all(check.ok for check in checks) and row.state != Credential.State.READY:
+    proven = (
+        not row.adapter.prepares or Capability.OAUTH in row.adapter.capabilities
+    )  # else only setting it up proves it
+    if proven and checks and all(check.ok for check in checks) and row.state != Credential.State.READY:
         credentials.store(row, {})
         sync.resume(row)
     return _form(request, row, {"checks": checks})

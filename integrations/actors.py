@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
-from . import claims, clocks, crm_events, keeping, sync
+from . import claims, clocks, crm_events, crm_setup, keeping, sync
 from .models import CallSync
 
 
@@ -57,6 +57,16 @@ def sweep_sync() -> None:
     """Find work that a broker lost, or whose time has come."""
     for credential_id in claims.accounts_with_work():
         sync_calls.send(credential_id)
+
+
+@dramatiq.actor(queue_name="default")
+def retire_unused() -> None:
+    crm_setup.retire_unused()
+
+
+@every(seconds=60)
+def take_down_what_nobody_needs() -> None:
+    retire_unused.send()
 
 
 @every(seconds=60)

@@ -14,6 +14,11 @@ class IntegrationsConfig(AppConfig):
         installation.watch(
             models.Integration,
             models.EmployeeMapping,
-            through=(models.Integration.connections.through, models.Integration.numbers.through),
+            models.Rule,
+            through=(
+                models.Integration.connections.through,
+                models.Integration.numbers.through,
+                models.Rule.numbers.through,
+            ),
         )
         from . import actors, plan, routing  # noqa: F401  (they listen to telephony)

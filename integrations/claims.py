@@ -270,7 +270,7 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
 def _job(row: CallSync, wanting: Wanting, late: bool) -> Job:
     call = row.call
     facts = facts_of(call, call.people, call.audio, wanting, late=late)
-    return Job(facts, wanting.settings, row.progress)
+    return Job(facts, wanting.settings_for(call), row.progress)
 
 
 def _say_that_a_card_is_left_out(row: CallSync, wanting: Wanting, job: Job, now: datetime) -> None:

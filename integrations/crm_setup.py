@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Q
+import structlog
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from outbound.errors import OutboundError
 from telephony.models import VirtualNumber
 
 from . import credentials, sync
-from .models import Credential, Integration
+from .models import CallSync, Credential, Integration
+
+log = structlog.get_logger(__name__)
 
 
 def prepare(credential: Credential) -> None:
@@ -24,17 +28,37 @@ def prepare(credential: Credential) -> None:
     credentials.speaking(
         credential, http, lambda secrets: adapter.prepare(http, secrets, credential.handler_url, lines, settings)
     )
-    if credential.state == Credential.State.NEW:
+    if credential.state != Credential.State.READY:
         credentials.store(credential, {})
         sync.resume(credential)
 
 
 def retire(credential: Credential) -> None:
-    """Take it down, if no active integration is left. Raises `outbound.errors`."""
-    if credential.state != Credential.State.READY or credential.integrations.filter(active=True).exists():
+    """Take it down, if no active integration is left and every call that was begun is written. Raises
+    `outbound.errors`."""
+    adapter = credential.adapter
+    if not adapter.retires or not _unused().filter(pk=credential.pk).exists():
         return
     http = credentials.http_for(credential, purpose="set-up")
-    credentials.speaking(credential, http, lambda secrets: credential.adapter.retire(http, secrets))
+    credentials.speaking(credential, http, lambda secrets: adapter.retire(http, secrets))
+    Credential.objects.filter(pk=credential.pk, state=Credential.State.READY).update(state=Credential.State.NEW)
+
+
+def retire_unused() -> None:
+    """Those that had calls under way when their last integration was switched off."""
+    for credential in _unused():
+        try:
+            retire(credential)
+        except OutboundError as error:
+            log.warning("could not take down what was set up", credential=str(credential.uuid), words=error.words)
+
+
+def _unused() -> QuerySet[Credential]:
+    under_way = CallSync.objects.filter(
+        credential=OuterRef("pk"), state=CallSync.State.WANTED, parked=False, wanted__gt=F("noted")
+    )
+    connected = Credential.objects.filter(state=Credential.State.READY)
+    return connected.exclude(integrations__active=True).exclude(Exists(under_way))
 
 
 def lines_of(integrations: Iterable[Integration]) -> list[VirtualNumber]:

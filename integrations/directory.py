@@ -8,9 +8,9 @@ from typing import Any
 from crm_adapters.base import Adapter
 from employees import installation
 from employees.models import EmployeePhone
-from telephony.models import VirtualNumber
+from telephony.models import Call, VirtualNumber
 
-from .models import Integration
+from .models import Integration, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,24 @@ class Mapped:
 
     crm_user: str
     use_for_personal_manager: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """A rule. Conditions that are empty fit every call."""
+
+    direction: str
+    outcome: str
+    numbers: frozenset[str]
+    settings: dict[str, Any]
+
+    def fits(self, call: Call) -> bool:
+        answered = "answered" if call.outcome == Rule.Outcome.ANSWERED else "unanswered"
+        return (
+            self.direction in ("", call.direction)
+            and self.outcome in ("", answered if call.outcome else "")
+            and (not self.numbers or call.virtual_number in self.numbers)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,12 @@ class Wanting:
     settings: dict[str, Any]
     numbers: frozenset[str] | None
     mapping: dict[int, Mapped]
+    rules: tuple[Differing, ...] = ()
+
+    def settings_for(self, call: Call) -> dict[str, Any]:
+        """The settings, with those of the first rule that fits this call laid over them."""
+        rule = next((each for each in self.rules if each.fits(call)), None)
+        return {**self.settings, **rule.settings} if rule else self.settings
 
 
 @dataclass(slots=True)
@@ -88,7 +112,13 @@ def _wanting(row: Integration) -> Wanting:
         settings=row.settings,
         numbers=numbers,
         mapping=mapping,
+        rules=tuple(_differing(rule) for rule in row.rules.prefetch_related("numbers")),
     )
+
+
+def _differing(rule: Rule) -> Differing:
+    numbers = frozenset(row.number for row in rule.numbers.all())
+    return Differing(rule.direction, rule.outcome, numbers, rule.settings)
 
 
 def line_name(connection_id: int, number: str) -> str:

@@ -57,8 +57,11 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Integration, uuid=uuid)
     setup = Setup(row, request.POST if request.method == "POST" else None)
     if request.method == "POST" and setup.is_valid():
+        before = row.credential
         row = setup.save()
         messages.success(request, _("Saved."))
+        if before != row.credential:
+            retire(request, before)
         if row.active:
             prepare(request, row.credential)
         else:
@@ -66,8 +69,18 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
         return redirect("portal:integration", row.uuid)
     saved = Integration.objects.select_related("credential").get(pk=row.pk)
+    rules = list(saved.rules.prefetch_related("numbers"))
+    for rule in rules:
+        known = setup.settings.fields
+        rule.different = [known[name].label for name in rule.settings if name in known]  # type: ignore[attr-defined]
     spelt = [(line, setup.adapter.spelt(line.number)) for line in lines_of([saved])]
-    context = {"title": str(saved), "row": saved, "setup": setup, "spelt": [each for each in spelt if each[1]]}
+    context = {
+        "title": str(saved),
+        "row": saved,
+        "setup": setup,
+        "rules": rules,
+        "spelt": [each for each in spelt if each[1]],
+    }
     return portal.render(request, "portal/integration.html", context)
 
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 
 from crm_adapters import registry
@@ -120,6 +121,45 @@ class Integration(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"{self.credential.adapter.title} · {self.credential}"
+
+
+class Rule(models.Model):
+    """Settings that are different for some kinds of calls. Of the rules that fit a call the first in order holds.
+
+    While a call goes on nobody knows its outcome: rules that name one fit only after its end.
+    """
+
+    class Direction(models.TextChoices):
+        ANY = "", pgettext_lazy("calls", "any")
+        IN = "in", pgettext_lazy("calls", "incoming")
+        OUT = "out", pgettext_lazy("calls", "outgoing")
+
+    class Outcome(models.TextChoices):
+        ANY = "", pgettext_lazy("calls", "any")
+        ANSWERED = "answered", pgettext_lazy("calls", "answered")
+        UNANSWERED = "unanswered", pgettext_lazy("calls", "not answered")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
+    place = models.PositiveSmallIntegerField(_("order"), default=0)
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome, blank=True)
+    numbers = models.ManyToManyField(
+        VirtualNumber,
+        blank=True,
+        related_name="+",
+        verbose_name=_("virtual numbers"),
+        help_text=_("None chosen: calls by any number."),
+    )
+    settings = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("rule")
+        verbose_name_plural = _("rules")
+        ordering = ["place", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_direction_display()}, {self.get_outcome_display()}"
 
 
 class EmployeeMapping(models.Model):

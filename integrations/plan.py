@@ -11,7 +11,7 @@ from typing import Any
 from django.dispatch import receiver
 from django.utils import timezone
 
-from crm_adapters.base import CallFacts, Job
+from crm_adapters.base import Job
 from employees.models import Extension
 from telephony import directory as telephony_directory
 from telephony import statements
@@ -123,17 +123,17 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
         if refusal := wanting.adapter.refuses(facts):
             row.state, row.reason = State.SKIPPED, refusal
         else:
-            _plan_step(row, wanting, facts)
+            _plan_step(row, Job(facts, wanting.settings_for(call), row.progress), wanting)
     return before != (row.state, row.reason, row.wanted)
 
 
-def _plan_step(row: CallSync, wanting: Wanting, facts: CallFacts) -> None:
+def _plan_step(row: CallSync, job: Job, wanting: Wanting) -> None:
     """There is work when the CRM lacks a step; while a request is under way its notes are still to come, so perhaps."""
-    step = wanting.adapter.plan(Job(facts, wanting.settings, row.progress))
+    step = wanting.adapter.plan(job)
     if step or row.intent:
-        row.wanted = facts.version
+        row.wanted = job.facts.version
         row.due_at = timezone.now() + timedelta(seconds=step.settle if step else 0)
-        row.priority = urgency(facts, step) if step else row.priority
+        row.priority = urgency(job.facts, step) if step else row.priority
 
 
 def _in_filter(call: Call, wanting: Wanting) -> bool:

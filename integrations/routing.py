@@ -54,7 +54,8 @@ def answer(caller: Caller, deadline: float, **_: Any) -> Opinion | None:
 
 
 def _knows_clients(wanting: Wanting, caller: Caller) -> bool:
-    in_filter = wanting.numbers is None or caller.line in wanting.numbers
+    """A PBX that does not say which line was called asks for all of them."""
+    in_filter = wanting.numbers is None or not caller.line or caller.line in wanting.numbers
     return in_filter and Capability.CLIENT_LOOKUP in wanting.adapter.capabilities
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm_adapters.base import Adapter, Capability
+from employees.forms import defaults
 from employees.models import Company, Employee
 from telephony.models import Connection, VirtualNumber
 
@@ -111,7 +112,7 @@ class Setup:
         data = post if post is not None and not self.asked_anew else None
         self.house = HouseForm(self.company, data, initial=self._house_initial(post))
         self.settings = self.adapter.settings_form(data, initial=self._settings_initial())
-        self._fill_listed_fields()
+        fill_listed_fields(self.settings, self.account)
         self.lines = self._lines(data)
 
     def _chosen(self, post: QueryDict | None) -> Credential:
@@ -131,27 +132,11 @@ class Setup:
 
     def _settings_initial(self) -> dict[str, Any]:
         form_class = self.adapter.settings_form
-        stored = {**_defaults(form_class), **self.integration.settings}
+        stored = {**defaults(form_class), **self.integration.settings}
         if self.account_changed:
             for name in listed_fields(form_class):
                 stored.pop(name, None)
         return stored
-
-    def _fill_listed_fields(self) -> None:
-        """With what the CRM has to choose from; where it does not say, with what is chosen already or typed."""
-        for name, source in listed_fields(type(self.settings)).items():
-            shown = self.settings.fields[name]
-            found = crm_lists.of(self.account, source)
-            value = self.settings[name].value() or ""
-            several = isinstance(shown.widget, forms.SelectMultiple)
-            if not found.listed and not several:
-                shown.widget = forms.TextInput()
-                shown.widget.is_required = shown.required
-                continue
-            choices = found.choices[1:] if several else found.choices
-            missing = {str(each) for each in (value if several else [value]) if each} - dict(choices).keys()
-            gone = [(each, _("%(id)s (not found in the CRM)") % {"id": each}) for each in sorted(missing)]
-            shown.widget.choices = choices + gone
 
     # --- Mapping
 
@@ -246,11 +231,24 @@ class Setup:
             EmployeeMapping.objects.update_or_create(integration=self.integration, employee_id=pk, defaults=known)
 
 
+def fill_listed_fields(form: forms.Form, account: Credential) -> None:
+    """With what the CRM has to choose from; where it does not say, with what is chosen already or typed."""
+    for name, source in listed_fields(type(form)).items():
+        shown = form.fields[name]
+        found = crm_lists.of(account, source)
+        value = form[name].value() or ""
+        several = isinstance(shown.widget, forms.SelectMultiple)
+        if not found.listed and not several:
+            shown.widget = forms.TextInput()
+            shown.widget.is_required = shown.required
+            continue
+        choices = found.choices[1:] if several else found.choices
+        missing = {str(each) for each in (value if several else [value]) if each} - dict(choices).keys()
+        gone = [(each, _("%(id)s (not found in the CRM)") % {"id": each}) for each in sorted(missing)]
+        shown.widget.choices = choices + gone
+
+
 def listed_fields(form_class: type[forms.Form]) -> dict[str, str]:
     """Fields that are a choice of what the CRM has: name → the list's."""
     sources = ((name, item.widget.attrs.get("data-source")) for name, item in form_class.base_fields.items())
     return {name: source for name, source in sources if source}
-
-
-def _defaults(form_class: type[forms.Form]) -> dict[str, Any]:
-    return {name: item.initial for name, item in form_class.base_fields.items() if item.initial is not None}

@@ -60,7 +60,7 @@ class Answer:
         except ValueError as error:
             kind = "HTML" if self.body.lstrip()[:1] == b"<" else "no valid JSON"
             words = f"the answer (HTTP {self.status}) is {kind}: {self.text[:200]}"
-            raise VendorFault(words, code=f"http_{self.status}", fate_unknown=self.status == 200) from error
+            raise VendorFault(words, code=f"http_{self.status}", fate_unknown=200 <= self.status < 300) from error
 
 
 @lru_cache(maxsize=2)
@@ -132,7 +132,7 @@ class Http:
         body = jsonlib.dumps(json, ensure_ascii=False, separators=(",", ":")).encode() if json is not None else data
         sent = dict(headers or {}) | {"User-Agent": USER_AGENT}
         if json is not None:
-            sent |= {"Content-Type": "application/json", "Accept": "application/json"}
+            sent = {"Content-Type": "application/json", "Accept": "application/json"} | sent
         prepared = requests.Request(method, url, params=params, data=body, files=files, headers=sent).prepare()
         started, at = time.monotonic(), datetime.now(UTC)
         answer: Answer | None = None

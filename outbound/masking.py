@@ -8,7 +8,7 @@ from collections.abc import Iterable
 MASK = "•••"
 MASKED_NAMES = (
     "auth|access_token|refresh_token|application_token|client_secret|code|password|passwd|secret|api_key|api_salt|"
-    "token|sign|signature|authorization|vpbx_api_key|vpbx_api_salt"
+    "token|user_token|sign|signature|authorization|vpbx_api_key|vpbx_api_salt"
 )
 _IN_JSON = re.compile(rf'("(?:{MASKED_NAMES})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
 _IN_FORM = re.compile(rf"((?:^|[?&\[\s])(?:{MASKED_NAMES})(?:%5D|\])?=)[^&\s\"']*", re.IGNORECASE)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from clients.models import Client, ClientPhone
 from employees.models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
-from integrations.models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Lane, SeenEvent
+from integrations.models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Lane, Rule, SeenEvent
 from telephony.models import (
     Call,
     CallAlias,
@@ -336,6 +336,13 @@ SETTINGS = {
     "utm_tags": [],
     "post_call_message_to_chat": False,
 }
+
+
+class RuleFactory(DjangoModelFactory):
+    class Meta:
+        model = Rule
+
+    integration = factory.SubFactory("tests.factories.IntegrationFactory")
 
 
 class IntegrationFactory(DjangoModelFactory):

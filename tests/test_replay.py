@@ -45,7 +45,7 @@ def test_every_sample_becomes_what_it_expects():
 
 
 def test_a_line_of_json_says_what_others_scripts_read():
-    _, output = replay(SAMPLES[:1], "--json")
+    _, output = replay([with_calls()], "--json")
     (row,) = told(output)
     assert set(row) == {"file", "scenario", "provider", "http", "calls", "misses"}
     assert row["http"]

@@ -39,6 +39,16 @@ class Bitrix24(Adapter):
     capabilities = frozenset(Capability)
     credential_form = forms.CredentialForm
     settings_form = forms.SettingsForm
+    rule_fields: ClassVar[tuple[str, ...]] = (
+        "create_entity_incoming",
+        "default_responsible_incoming",
+        "assign_incoming_to",
+        "create_entity_outgoing",
+        "default_responsible_outgoing",
+        "use_call_tracking",
+        "utm_tags",
+        "post_call_message_to_chat",
+    )
     step_titles: ClassVar[Mapping[str, Any]] = {
         "register": _("The call was registered"),
         "cards": _("The card was shown or hidden"),
@@ -64,6 +74,9 @@ class Bitrix24(Adapter):
 
     def identify(self, request: Request) -> str:
         return events.identify(request)
+
+    def connected(self, secrets: Secrets) -> bool:
+        return bool(secrets.get("access_token") or secrets.get("webhook_url"))
 
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return address.limits(secrets)

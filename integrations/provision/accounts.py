@@ -21,9 +21,6 @@ from .vendor_forms import as_texts, filled, secrets_of
 CREDENTIAL = ("key", "name", "crm", "credentials")
 INTEGRATION = ("key", "name", "connections", "credential", "active", "numbers", "settings", "employee_mapping")
 MAPPING = ("extension", "crm_user", "use_for_personal_manager")
-OAUTH = ("access_token", "refresh_token")
-WEBHOOK = "webhook_url"
-"""The credential field, in every adapter that can do without OAuth, that makes an account ready by itself."""
 
 
 class Credentials:
@@ -78,7 +75,7 @@ class Credentials:
         if new or row.values != values:
             row.values = values
             touched = ["secrets", "account_digest", "domain"]
-            if _is_ready(values):
+            if row.adapter.connected(values):
                 state = Credential.State.READY
         reconnected = not new and state != row.state
         words = row.state_words if state == row.state else ""
@@ -98,10 +95,6 @@ def _merged(row: Credential | None, adapter: Adapter, form: dict[str, str], toke
     if row.state == Credential.State.READY:
         return {**tokens, **stored, **form}
     return {**stored, **form, **tokens}
-
-
-def _is_ready(values: Mapping[str, str]) -> bool:
-    return any(values.get(name) for name in (*OAUTH, WEBHOOK))
 
 
 class Integrations:

@@ -38,8 +38,10 @@ def slug(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def crm(slug: str) -> Iterator[Crm]:
+def crm(slug: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crm]:
     with CRMS[slug]().serving() as found:
+        for name, value in found.environment.items():
+            monkeypatch.setenv(name, value)
         found.know(KNOWN, "Maria Known", found.users[MANAGER])
         yield found
 

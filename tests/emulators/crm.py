@@ -6,12 +6,18 @@ keeps what was written and tells it (`calls`), and notes in `violations` what br
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
 
+from .pbx import Call
 from .served import Asked, Served, Told, Wire, emulators
 
 PEOPLE = ("101", "102", "103")
@@ -35,8 +41,12 @@ class Written:
     ended: bool = False
 
 
+def digest(audio: bytes) -> str:
+    return hashlib.sha256(audio).hexdigest()
+
+
 class Crm(Served, ABC):
-    """One emulated account. `deliver` carries its events to the product and returns the answer."""
+    """One emulated account."""
 
     users: Mapping[str, str]
     """Ids of the account's users by extension, at least for `PEOPLE`."""
@@ -48,14 +58,18 @@ class Crm(Served, ABC):
     """Whether we tell it on whose screens a card is to be."""
     clicks: bool = False
     """Whether an employee can click a number in it."""
+    typed: Mapping[str, str] = {}
+    """What a customer types where the form takes no address of this machine."""
     copies: bool = False
     """Whether it takes a copy of recordings."""
     refused: frozenset[str] = frozenset()
     """Names of kinds of calls (`tests.crm_adapters.calls`) that it takes none of."""
 
-    def __init__(self, deliver: Callable[[Wire], Told] = lambda wire: Told(200)):
+    def __init__(self, name: str = "demo", latency: float = 0.0):
+        """`name` tells accounts of one CRM apart; every answer takes `latency` seconds."""
         super().__init__()
-        self.deliver = deliver
+        self.name, self.latency = name, latency
+        self.handler_url = ""
         self._one_at_a_time = threading.RLock()
 
     # --- Of each vendor
@@ -90,8 +104,24 @@ class Crm(Served, ABC):
     def know(self, phone: str, name: str, manager: str) -> None:
         """A client that the account has: with this phone (E.164), and the user who is responsible."""
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the operator of the product sets for this CRM."""
+        return {}
+
     def install(self, handler_url: str) -> None:
-        """What the customer does in the CRM after the credential was saved."""
+        """What the customer does in the CRM after the credential was saved; it tells us of its events from now on."""
+        self.handler_url = handler_url
+
+    def tell(self, wire: Wire) -> Told:
+        """An event of the account, sent to the product."""
+        url = f"{self.handler_url}{wire.path}" + (f"?{wire.query}" if wire.query else "")
+        asked = HttpRequest(url, wire.body or None, dict(wire.headers), method=wire.method)
+        try:
+            with urlopen(asked, timeout=20) as answer:
+                return Told(answer.status, answer.read())
+        except HTTPError as error:
+            return Told(error.code, error.read())
 
     def click(self, extension: str, phone: str) -> None:
         """An employee clicks a number, and we are told (of CRMs that have `clicks`)."""
@@ -100,9 +130,35 @@ class Crm(Served, ABC):
     def expire(self) -> None:
         """Its access tokens are over, where it has such."""
 
+    # --- Calls as they must be
+
+    def expected(self, call: Call) -> Written:
+        """What must stand here of a call with known settings: of those who talked the first has it, the default
+        responsible where nobody did. Of several recordings the CRM has the longest; those of our PBXs are alike."""
+        kind = call.scenario
+        person = kind.rings[0] if kind.direction == "out" else kind.talks[0] if kind.talks else ""
+        audio = list(call.recordings.values())
+        return Written(
+            direction=kind.direction,
+            answered=kind.outcome == "answered",
+            seconds=kind.seconds * len(kind.talks),
+            person=self.users.get(person, self.default),
+            recording=digest(audio[-1]) if audio else "",
+            client=True,
+            ended=True,
+        )
+
+    def compared(self, written: Written, expected: Written) -> Written:
+        """What is written, to be compared: links are followed, and what this CRM does not keep is as expected."""
+        if written.recording.startswith("http"):
+            with urlopen(written.recording, timeout=10) as answer:
+                written = replace(written, recording=digest(answer.read()))
+        return replace(written, **{name: getattr(expected, name) for name in self.untold})
+
     # --- The API
 
     def _carry_out(self, asked: Asked) -> tuple[int, bytes, str]:
+        time.sleep(self.latency)
         with self._one_at_a_time:
             return super()._carry_out(asked)
 

@@ -42,14 +42,15 @@ class Emulator(Pbx):
             if extension != last:
                 yield wire(usual | {"event": "COMPLETED", "ext": extension, "duration": "0", "status": "Cancelled"})
         yield wire(usual | {"event": "COMPLETED", "ext": last} | self._ending(call))
-        for link in list(call.recordings)[1:]:
+        for link in list(call.recordings)[0 if kind.later else 1 :]:
             yield wire({"cmd": "record", "callid": call.id, "record_link": link})
 
     def _ending(self, call: Call) -> dict[str, str]:
         kind = call.scenario
         fields = {"duration": str(kind.seconds * len(kind.talks)), "status": STATUSES[kind.outcome]}
         link = next(iter(call.recordings), "")
-        return fields | ({"is_recorded": "1", "record_link": link} if link else {"is_recorded": "0"})
+        told = {"record_link": link} if link and not kind.later else {}
+        return fields | {"is_recorded": str(int(bool(link)))} | told
 
     def new_call(self, *asked: Any, **more: Any) -> Call:
         """The vendor's name of a recording is its address."""

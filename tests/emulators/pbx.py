@@ -28,6 +28,8 @@ class Scenario:
     outcome: str = "missed"
     seconds: int = 30
     recorded: bool = False
+    """Recordings are told with the end of the call, or (`later`) after it, where the PBX can do that."""
+    later: bool = False
     hidden: bool = False
 
 
@@ -104,6 +106,8 @@ class Pbx(Served, ABC):
     told_apart: frozenset[str] = frozenset()
     """Names of scenarios whose parts are told as calls before it turns out that they are one: a CRM may have shown a
     card for a part, and has no end of it."""
+    ends_at_receipt: bool = False
+    """Whether its events do not say when a conversation ended: told late it seems longer, until the history is read."""
     told_by_order: frozenset[str] = frozenset({"transferred"})
     """Names of scenarios of which only the order of the events tells who was first."""
 

@@ -25,6 +25,7 @@ class Emulator(Pbx):
     calls that go on."""
 
     typed = {"account_domain": "demo0001.phonet.com.ua"}
+    ends_at_receipt = True
     # Of a group that rings events and history name the group, and of its members only who answers.
     lacks = frozenset({"missed by a group", "a group, the second answers"})
 

@@ -45,6 +45,7 @@ def build(name: str) -> World:
     world.integration = make.IntegrationFactory(
         credential=world.credential, name=f"{name} integration", connections=[world.connection]
     )
+    world.rule = make.RuleFactory(integration=world.integration)
     world.sync = make.CallSyncFactory(call=world.call, integration=world.integration)
     return world
 

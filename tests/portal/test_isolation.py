@@ -49,6 +49,10 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "integration": lambda w: [w.integration.uuid],
     "integration_new": lambda w: ["bitrix24"],
     "integration_delete": lambda w: [w.integration.uuid],
+    "rule_new": lambda w: [w.integration.uuid],
+    "rule": lambda w: [w.integration.uuid, w.rule.uuid],
+    "rule_up": lambda w: [w.integration.uuid, w.rule.uuid],
+    "rule_delete": lambda w: [w.integration.uuid, w.rule.uuid],
     "oauth": lambda w: ["bitrix24"],
 }
 """How to reach each page that has arguments. A new page must be added here, and is then walked by every test."""

@@ -24,19 +24,18 @@ class Emulator(Crm):
     copies = True
     clicks = True
 
-    def __init__(self, *given: Any, name: str = "demo", latency_ms: float = 0):
-        super().__init__(*given)
+    def __init__(self, name: str = "demo", latency: float = 0.0):
+        super().__init__(name, latency)
         self.config = PortalConfig(
             access_token=f"{name}-access",
             refresh_token=f"{name}-refresh",
             application_token=f"{name}-application-token",
             member_id=f"{name}-member",
         )
-        self._latency = latency_ms
 
     @contextmanager
     def serving(self) -> Iterator[Self]:
-        with Bitrix24Emulator([self.config], latency_ms=self._latency) as self.emulator:
+        with Bitrix24Emulator([self.config], latency_ms=self.latency * 1000) as self.emulator:
             self.url = self.emulator.url
             self.violations = self.emulator.hub.violations  # type: ignore[assignment]
             self.hits = self.emulator.portal.hits
