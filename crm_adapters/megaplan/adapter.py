@@ -46,6 +46,16 @@ class Megaplan(Adapter):
     )
     credential_form = forms.CredentialForm
     settings_form = forms.SettingsForm
+    rule_fields: ClassVar[tuple[str, ...]] = (
+        "default_responsible",
+        "create_client_incoming",
+        "create_client_outgoing",
+        "create_communication",
+        "communication_types",
+        "communication_category",
+        "keep_absent",
+        "absent_user",
+    )
     step_titles: ClassVar[Mapping[str, Any]] = {
         "register": _("The card was opened"),
         "update": _("The card was changed"),

@@ -952,23 +952,23 @@ def test_help_is_in_the_readers_language(language: str) -> None:
 # --- Events -----------------------------------------------------------------------------------------------------------
 
 
-def told_by(crm: Emulator, **secrets: str) -> list[Any]:
+def told_by(monkeypatch: pytest.MonkeyPatch, crm: Emulator, **secrets: str) -> list[Any]:
     """The events that the adapter understands of what the emulator sends."""
     found: list[Any] = []
 
-    def deliver(wire: Wire) -> Told:
+    def tell(wire: Wire) -> Told:
         request = Request(wire.method, wire.path, wire.body, wire.query, wire.headers)
         known = {**crm.secrets, **secrets}
         adapter.authenticate(request, known)
         found.extend(adapter.events(request, new_http(), known))
         return Told(200)
 
-    crm.deliver = deliver
+    monkeypatch.setattr(crm, "tell", tell)
     return found
 
 
-def test_a_deals_button_dials_its_client_for_its_manager(crm: Emulator) -> None:
-    found = told_by(crm)
+def test_a_deals_button_dials_its_client_for_its_manager(crm: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = told_by(monkeypatch, crm)
     crm.click("102", "+79000000007")
     (event,) = found
     assert isinstance(event, DialRequested)
@@ -976,8 +976,8 @@ def test_a_deals_button_dials_its_client_for_its_manager(crm: Emulator) -> None:
     assert Capability.CLICK_TO_CALL in adapter.capabilities
 
 
-def test_a_deal_whose_client_has_no_number(crm: Emulator) -> None:
-    told_by(crm)
+def test_a_deal_whose_client_has_no_number(crm: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_by(monkeypatch, crm)
     crm.know("+79000000007", "Без телефона", ONE)
     next(iter(crm.clients.values()))["contactInfo"][0]["type"] = "email"
     with pytest.raises(Rejected, match="no telephone"):
@@ -985,8 +985,8 @@ def test_a_deal_whose_client_has_no_number(crm: Emulator) -> None:
 
 
 @pytest.mark.parametrize("event", ["on_after_create", "on_after_update", "on_after_drop"])
-def test_a_client_has_changed(crm: Emulator, event: str) -> None:
-    found = told_by(crm)
+def test_a_client_has_changed(crm: Emulator, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
+    found = told_by(monkeypatch, crm)
     crm.know("+79000000007", "Клиент Тестовый", TWO)
     number = next(iter(crm.clients))
     crm.tell_client(number, event)
@@ -999,12 +999,12 @@ def test_a_client_has_changed(crm: Emulator, event: str) -> None:
     assert gone or (changed.match.name, changed.match.manager) == ("Клиент Тестовый", TWO)  # type: ignore[union-attr]
 
 
-def test_events_of_another_application_are_refused(crm: Emulator) -> None:
+def test_events_of_another_application_are_refused(crm: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.know("+79000000007", "Клиент Тестовый", TWO)
-    told_by(crm, application_uuid="99999999-1111-4222-8333-444444444444")
+    told_by(monkeypatch, crm, application_uuid="99999999-1111-4222-8333-444444444444")
     with pytest.raises(Refused):
         crm.tell_client(next(iter(crm.clients)))
-    found = told_by(crm, application_uuid="")
+    found = told_by(monkeypatch, crm, application_uuid="")
     crm.tell_client(next(iter(crm.clients)))
     assert found
 

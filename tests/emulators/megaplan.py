@@ -8,14 +8,14 @@ a careful client never does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from .crm import Crm, Told, Wire, Written
-from .served import Asked, Refusal, api
+from .crm import Crm, Written
+from .served import Asked, Refusal, Wire, api
 
 CALL_FIELDS = frozenset(
     {
@@ -65,10 +65,11 @@ class Emulator(Crm):
     pops_up = False
     """Of a group only one has the card: a call has one employee at a time."""
     clicks = True
+    takes_hidden = True
 
-    def __init__(self, deliver: Callable[[Wire], Told] = lambda wire: Told(200)):
-        super().__init__(deliver)
-        self.login, self.password = "hub@example.com", "demo-password"
+    def __init__(self, name: str = "demo", latency: float = 0.0):
+        super().__init__(name, latency)
+        self.login, self.password = f"{name}@example.com", "demo-password"
         self.access, self.refresh, self.turn = "access-token-0001", "refresh-token-0001", 1
         self.shows_clients = False
         """Whether the answer to a call names the client that was found by its number."""
@@ -128,14 +129,14 @@ class Emulator(Crm):
         named = {"Id": int(client["id"]), "Name": client["name"]}
         deal = {"Id": int(number), "Description": "", "Contractor": named}
         headers = {"Content-Type": "application/json"}
-        self.deliver(Wire(json.dumps({"data": {"deal": deal}}).encode(), path="deal", headers=headers))
+        self.tell(Wire(json.dumps({"data": {"deal": deal}}).encode(), path="deal", headers=headers))
 
     def tell_client(self, number: str, event: str = "on_after_update", *, uuid: str = "event-0001") -> None:
         """The event stream of an application."""
         about = {"integrationUuid": self.secrets["application_uuid"], "uuid": uuid, "model": "ContractorHuman"}
         body = {"event": event, "data": self.clients[number], "accountInfo": about}
         headers = {"Content-Type": "application/json"}
-        self.deliver(Wire(json.dumps(body).encode(), path="events", headers=headers))
+        self.tell(Wire(json.dumps(body).encode(), path="events", headers=headers))
 
     def expire(self) -> None:
         self.access = f"access-token-{self.turn:04}-over"
