@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,6 +18,10 @@ from employees.sites import company_of, mine, portal
 from .models import Client
 
 PAGE = 50
+LEAST_DIGITS = 5
+"""So many digits in what was typed, and it was meant as a number."""
+OLD = timedelta(days=30)
+"""What a CRM said so long ago may not be so any more."""
 
 
 @portal.page("clients/", name="clients", right=Right.MANAGE)
@@ -29,7 +36,15 @@ def clients(request: HttpRequest) -> HttpResponse:
             named |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
         rows = rows.filter(named).distinct()
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    return portal.render(request, "portal/clients.html", {"title": _("Client book"), "page": page, "q": text})
+    context = {
+        "title": _("Client book"),
+        "page": page,
+        "q": text,
+        "asks_number": sum(map(str.isdecimal, text)) >= LEAST_DIGITS,
+        "seen_as": phones.spellings(text, company_of(request).region),
+        "old": timezone.now() - OLD,
+    }
+    return portal.render(request, "portal/clients.html", context)
 
 
 portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 import phonenumbers
 from django.core.exceptions import ValidationError
@@ -59,6 +60,27 @@ def required(number: str, region: str) -> str:
 
 def is_phone(number: str) -> bool:
     return bool(re.fullmatch(r"\+\d{7,15}", number))
+
+
+class Spellings(NamedTuple):
+    """How one phone is written: E.164, its digits, and as people of its country write it."""
+
+    e164: str
+    digits: str
+    national: str
+
+
+def spellings(text: str, region: str) -> Spellings | None:
+    """How what somebody typed is compared with phones; None where it is no phone."""
+    phone = normalise(text, region)
+    if not is_phone(phone):
+        return None
+    try:
+        parsed = phonenumbers.parse(phone)
+    except phonenumbers.NumberParseException:
+        return None
+    national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    return Spellings(phone, phone.lstrip("+"), national)
 
 
 @lru_cache(maxsize=65_536)

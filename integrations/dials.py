@@ -136,7 +136,7 @@ def _who_dials(credential: Credential, event: DialRequested, line: str) -> tuple
         for connection in Connection.objects.filter(
             integrations__credential=credential, integrations__active=True, active=True
         ).distinct()
-        if Capability.DIAL in connection.protocol.capabilities
+        if Capability.DIAL in connection.protocol.able(connection.credentials)
     ]
     if not able:
         return Outcome("no_pbx")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
@@ -79,9 +80,33 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "row": saved,
         "setup": setup,
         "rules": rules,
+        "overlaps": overlaps(saved),
         "spelt": [each for each in spelt if each[1]],
     }
     return portal.render(request, "portal/integration.html", context)
+
+
+class Overlap(NamedTuple):
+    """Another integration that wants the same calls for the same account. `numbers`: of which lines; empty: of all."""
+
+    other: Integration
+    numbers: list[str]
+    first: bool
+
+
+def overlaps(row: Integration) -> list[Overlap]:
+    """Nothing is doubled: the first of them writes a call. But people wonder where its settings went."""
+    others = Integration.objects.filter(company=row.company, active=True).exclude(pk=row.pk)
+    others = others.filter(connections__in=row.connections.all()).select_related("credential").distinct()
+    found = []
+    for other in others.order_by("id") if row.active else ():
+        if other.credential.account != row.credential.account:
+            continue
+        both = {line.number for line in lines_of([row])} & {line.number for line in lines_of([other])}
+        filtered = row.filter_numbers or other.filter_numbers
+        if both or not filtered:
+            found.append(Overlap(other, sorted(both) if filtered else [], other.pk < row.pk))
+    return found
 
 
 @portal.page("integrations/<uuid:uuid>/delete/", name="integration_delete", right=Right.MANAGE, posts=True)

@@ -89,7 +89,7 @@ def call(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def passport_context(row: Call) -> dict[str, Any]:
     """What the passport's page shows, to customers and to support."""
     book = row.client or telephony_journal.named(row)
-    capabilities = row.connection.protocol.capabilities
+    capabilities = row.connection.protocol.able(row.connection.credentials)
     return {
         "title": _("Call of %(time)s") % {"time": timezone.localtime(row.started_at).strftime("%d.%m.%Y %H:%M:%S")},
         "call": row,

@@ -63,6 +63,8 @@ def keys_form(connection: Connection, post: QueryDict | None) -> forms.Form:
     brand = brand_of(connection.provider, connection.brand)
     stored = connection.credentials if connection.pk else dict(brand.defaults)
     form = vendor_form(protocol.form, post, stored, protocol.secret_fields, brand.labels)
+    for name in brand.without:
+        del form.fields[name]
     if not connection.pk:
         form.initial = {**defaults(protocol.form), **form.initial}
     return form

@@ -14,18 +14,23 @@ from typing import TypeVar
 
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
+
+from outbound.errors import Rejected
 
 from . import calls, inbox, statements
 from .events import HISTORY_PATH, ToldByHistory, history_event
-from .fold import FoldedCall, Source, fold
+from .fold import CallState, FoldedCall, Source, fold
 from .hot import hot_write
 from .models import Call, CallAlias, Connection, HistoryRun, InboxEvent
-from .providers.base import HistoryLeg, Outcome
+from .providers.base import Direction, HistoryLeg, Outcome
 
 SETTLE = timedelta(minutes=2)
 """A call whose last leg has just ended may go on with another one: it is left alone for so long."""
 TALK_SECONDS = 3
 """By so much the lengths of a conversation may differ: vendors round."""
+FEW = 3
+"""So many calls here and there that have nothing in common are no chance."""
 LOT = 200
 """Calls that are told, or looked for, at once: a live event waits behind these at the most."""
 
@@ -94,6 +99,19 @@ def compare(run: HistoryRun, legs: Iterable[HistoryLeg]) -> list[Compared]:
         folded = fold(told.facts(now))
         found.append(Compared(told, call, folded, _verdict(run, call, told, folded, now)))
     return found
+
+
+def check_names(run: HistoryRun, compared: Sequence[Compared], begin: datetime) -> None:
+    """Raises `Rejected` where the history knows none of the calls that came live: then it is another account's, or
+    names calls otherwise than events do. Filled in, each call would be here twice."""
+    strange = sum(each.verdict is Verdict.UNKNOWN for each in compared)
+    if strange < FEW or any(each.call for each in compared):
+        return
+    period = {"started_at__gte": begin, "started_at__lt": run.reached, "state": CallState.FINISHED}
+    live = Call.objects.filter(connection=run.connection, source=Source.LIVE, **period)
+    if live.exclude(direction=Direction.INTERNAL).count() >= FEW:
+        words = _("The history knows none of the calls that the PBX has told of: is it another account's?")
+        raise Rejected(words, code="foreign_history")
 
 
 def _journal_only(run: HistoryRun, call: Call | None, legs: list[HistoryLeg]) -> bool:

@@ -129,7 +129,7 @@ def route(call: Call, extension: str, deadline: float) -> Command:
 
 
 def _must(connection: Connection, capability: Capability) -> None:
-    if capability not in connection.protocol.capabilities:
+    if capability not in connection.protocol.able(connection.credentials):
         raise Rejected(_("This PBX cannot do that."), code="not_supported")
 
 

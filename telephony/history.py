@@ -11,7 +11,7 @@ import uuid
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, Max, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from employees.models import User
@@ -22,7 +22,7 @@ from .clocks import pull_back
 from .exchanges import http_for
 from .hot import hot_write
 from .leases import LEASE, renewed
-from .models import Connection, CoverageDay, HistoryRun, Schedule
+from .models import Call, Connection, CoverageDay, HistoryRun, Schedule
 from .providers import registry
 from .providers.base import Capability, HistoryLeg
 
@@ -35,6 +35,8 @@ AT_ONCE = 4
 ASK_SECONDS, PATIENCE_SECONDS = 60.0, 30.0
 REGULAR = (Kind.SCHEDULED, Kind.OUTAGE)
 PERIOD, SOON = timedelta(hours=1), timedelta(minutes=5)
+WRITTEN = timedelta(minutes=10)
+"""So long after its end a call is in the history, with its recordings."""
 NIGHT = timedelta(hours=4)
 """Until so long after midnight the day before is compared too: its last calls have ended by then."""
 WEEK = timedelta(days=7)
@@ -53,7 +55,7 @@ DOOR = "door"
 
 
 def able(connection: Connection) -> bool:
-    return Capability.HISTORY in connection.protocol.capabilities
+    return Capability.HISTORY in connection.protocol.able(connection.credentials)
 
 
 def start(
@@ -111,29 +113,48 @@ def cancel(run: HistoryRun) -> None:
 
 
 def plan_comparisons() -> None:
-    """Every connection each hour, and soon again where a call that we lack was not over yet, or where only the history
-    knows what calls came to.
+    """Every connection each hour, and soon again where a call that we lack was not over yet; between these, where only
+    the history knows what calls came to, those that have ended.
 
     A look that failed is tried again by that very run, until it gives up.
     """
     now = timezone.now()
     regular = HistoryRun.objects.filter(connection=OuterRef("pk"), kind__in=REGULAR)
-    seldom = Q(created_at__gt=now - PERIOD, going_on=[], connection__provider__in=_summing_up())
+    seldom = Q(created_at__gt=now - PERIOD, going_on=[])
     recent = Q(created_at__gt=now - SOON) | seldom | Q(state=State.OPEN)
-    for connection in _connections().filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent))):
+    rows = Connection.objects.filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent)))
+    for connection in _with_history(rows):
         check(connection)
+    _ask_what_calls_came_to(now)
 
 
-def _connections() -> QuerySet[Connection]:
+def _ask_what_calls_came_to(now: datetime) -> None:
+    """Of a PBX whose events do not say it: one look from the beginning of the first call that it may know more of."""
+    untold = [slug for slug, provider in registry.all_providers().items() if not provider.sums_up]
+    looks = HistoryRun.objects.filter(connection=OuterRef("pk"))
+    recent = looks.filter(Q(created_at__gt=now - SOON) | Q(state=State.OPEN))
+    for connection in _with_history(Connection.objects.filter(~Exists(recent), provider__in=untold)):
+        if first := _not_asked_for(connection, now).aggregate(first=Min("started_at"))["first"]:
+            start(connection, Kind.WATCHDOG, first - timedelta(minutes=1), now)
+
+
+def _not_asked_for(connection: Connection, now: datetime) -> QuerySet[Call]:
+    """Calls of the last hour that go on, or that were not asked for since they were in the history for certain."""
+    lately = Q(ended_at=None, started_at__gt=now - PERIOD) | Q(ended_at__gt=now - PERIOD)
+    asked = HistoryRun.objects.exclude(state=State.CANCELLED).filter(
+        connection=connection,
+        since__lte=OuterRef("started_at"),
+        until__gte=OuterRef("started_at"),
+        created_at__gt=ExpressionWrapper(OuterRef("ended_at") + WRITTEN, DateTimeField()),
+    )
+    return Call.objects.filter(lately, connection=connection).exclude(Exists(asked))
+
+
+def _with_history(connections: QuerySet[Connection]) -> list[Connection]:
     """Those whose PBX keeps a history that we can ask."""
     providers = registry.all_providers().items()
     slugs = [slug for slug, provider in providers if Capability.HISTORY in provider.capabilities]
-    return Connection.objects.filter(active=True, provider__in=slugs).select_related("company")
-
-
-def _summing_up() -> list[str]:
-    """PBXs whose events say all that there is to say."""
-    return [slug for slug, provider in registry.all_providers().items() if provider.sums_up]
+    return [row for row in connections.filter(active=True, provider__in=slugs).select_related("company") if able(row)]
 
 
 def _since(connection: Connection, now: datetime) -> datetime:
@@ -158,7 +179,7 @@ def note_open_door(now: datetime | None = None) -> None:
     if not mine or now - last < OUTAGE:
         return
     log.warning("the door was shut", since=last.isoformat())
-    for connection in _connections().filter(created_at__lt=now):
+    for connection in _with_history(Connection.objects.filter(created_at__lt=now)):
         since = coverage.midnight(connection.company, max(last, now - WEEK))
         start(connection, Kind.OUTAGE, max(since, connection.created_at), now)
 
@@ -210,6 +231,7 @@ def _work(run: HistoryRun) -> None:
     begin = max(run.since, coverage.midnight(run.company, run.reached - timedelta(microseconds=1)))
     try:
         compared = backfill.compare(run, _ask(run, begin))
+        backfill.check_names(run, compared, begin)
         backfill.fill(run, compared)
     except OutboundError as error:
         _later(run, error.words, error.retry_after, final=isinstance(error, Rejected))

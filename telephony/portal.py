@@ -80,7 +80,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "address": url,
         "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
-        "capabilities": set(row.protocol.capabilities),
+        "capabilities": row.protocol.able(saved.credentials) if saved else frozenset(),
         "answered": routing.answered_lately(saved) if saved else None,
         "last_event": saved.events.order_by("-received_at").first() if saved else None,
         "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],
@@ -188,7 +188,7 @@ def numbers(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "title": _("Numbers: %(name)s") % {"name": row.name},
         "row": row,
         "formset": formset,
-        "able": Capability.NUMBERS in row.protocol.capabilities,
+        "able": Capability.NUMBERS in row.protocol.able(row.credentials),
     }
     return portal.render(request, "portal/connection_numbers.html", context)
 
@@ -222,9 +222,8 @@ def dial(request: PortalRequest) -> HttpResponse:
 
 
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
-    able = [
-        row for row in mine(request, Connection).filter(active=True) if Capability.DIAL in row.protocol.capabilities
-    ]
+    rows = mine(request, Connection).filter(active=True)
+    able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
     named = request.POST.get("connection")
     return next((row for row in able if str(row.uuid) == named), able[0] if able else None)
 

@@ -141,12 +141,10 @@ def _event(known: Known, question: Question, opinion: Opinion, code: str, receiv
 
 def wanted(call: Call) -> bool:
     """Whether a call is in a greeting or queue from where it can be sent to somebody."""
-    return bool(
-        call.waiting_leg
-        and call.direction == Direction.IN
-        and call.client_phone
-        and Capability.ROUTE in directory.by_id(call.connection_id).provider.capabilities
-    )
+    if not (call.waiting_leg and call.direction == Direction.IN and call.client_phone):
+        return False
+    known = directory.by_id(call.connection_id)
+    return Capability.ROUTE in known.provider.able(known.secrets)
 
 
 def begin(call_id: int, received: float) -> None:

@@ -26,7 +26,7 @@ def look_up(call_id: int) -> None:
     """Ask the PBX who was shown the number, and note it on the call."""
     call = Call.objects.select_related("connection").get(pk=call_id)
     connection = call.connection
-    if Capability.TRACKING not in connection.protocol.capabilities or call.utm:
+    if Capability.TRACKING not in connection.protocol.able(connection.credentials) or call.utm:
         return
     http = http_for(connection, purpose="call tracking", call_id=call.pk)
     try:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import enum
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, ClassVar, Literal
+from typing import IO, Any, ClassVar, Literal, TypeVar
 
 from django import forms
 
@@ -24,6 +24,7 @@ from outbound.http import MAX_RECORDING, Http
 from outbound.limits import Limit
 from outbound.vendors import Check, Refused, Reply, Vendor
 
+T = TypeVar("T")
 Secrets = Mapping[str, str]
 """What the credential form of a provider holds, by field name."""
 
@@ -41,6 +42,14 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     remote: str = ""
+    _read: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, read: Callable[[Request], T]) -> T:
+        """What `read` makes of it: it is asked once, however many want to know. What it gives is not to be changed."""
+        if read not in self._read:
+            self._read[read] = read(self)
+        found: T = self._read[read]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +355,8 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """A name on the box: what a customer looks for, and how the form of its family is worded for it."""
+    """A name on the box: what a customer looks for, and how the form of its family is worded for it. `without`: fields
+    of that form for which this brand has no use; they are not shown."""
 
     slug: str
     title: str
@@ -354,6 +364,7 @@ class Brand:
     aliases: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
 
 
 # --- The protocol -----------------------------------------------------------------------------------------------------
@@ -392,6 +403,10 @@ class Provider(Vendor, ABC):
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """Which of the capabilities an account with these credentials has: some may want a key that was left out."""
+        return self.capabilities
 
     def identify(self, request: Request) -> str:
         """The account a request to a shared path names (unproven); raises `Refused`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, CallFacts, Done, Job, NotMade, Participant, Repeat, Result, Step, Work
@@ -21,6 +22,7 @@ from tests.emulators.served import MP3, Answer, Asked, Served, api
 LINE, KNOWN = "+74950000001", "+79000000555"
 """A line of ours; a client whom every CRM has, of the manager with the extension 102."""
 MOST_STEPS = 30
+C = TypeVar("C", bound=Crm)
 
 
 class Audio(Served):
@@ -222,7 +224,8 @@ class Account:
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     intents: dict[str, str] = field(default_factory=dict)
     exchanges: list[Exchange] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    """Those that were made or tried, in their order."""
 
     @property
     def http(self) -> Http:
@@ -244,7 +247,7 @@ class Account:
             if step is None or (patient and step.settle > 1 and not intent):
                 return
             self._make(Work(job, step), looking=bool(intent) and step.repeat is not Repeat.KEY)
-        raise AssertionError(f"no end of steps: {self.steps}")
+        raise AssertionError(f"no end of steps: {[step.name for step in self.steps]}")
 
     def _make(self, work: Work, *, looking: bool) -> None:
         key, step = work.job.facts.id, work.step
@@ -253,7 +256,7 @@ class Account:
         if not looking:
             self.notes[key] = {**work.job.progress, **step.keeps}
             self.intents[key] = step.name
-            self.steps.append(step.name)
+            self.steps.append(step)
         work = replace(work, job=replace(work.job, progress=self.notes.get(key, {})))
         try:
             result = self._ask(work, looking=looking)
@@ -286,6 +289,19 @@ class Account:
     @property
     def requests(self) -> int:
         return len(self.exchanges)
+
+
+@contextmanager
+def operated(crm: C) -> Iterator[C]:
+    """An emulated account, with what the operator of the product sets for its CRM."""
+    before = {name: os.environ.get(name) for name in crm.environment}
+    with crm.serving():
+        os.environ.update(crm.environment)
+        try:
+            yield crm
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def account(crm: Crm, slug: str, **settings: Any) -> Account:

@@ -14,7 +14,7 @@ from crm_adapters import registry
 from crm_adapters.base import Adapter, Capability, Refused, Request
 from outbound.errors import CredentialsRefused, OutboundError, Temporary
 from outbound.http import Http
-from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted
+from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
 from tests.emulators.crm import Crm, emulated
 
 CRMS = emulated()
@@ -38,10 +38,8 @@ def slug(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def crm(slug: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crm]:
-    with CRMS[slug]().serving() as found:
-        for name, value in found.environment.items():
-            monkeypatch.setenv(name, value)
+def crm(slug: str) -> Iterator[Crm]:
+    with operated(CRMS[slug]()) as found:
         found.know(KNOWN, "Maria Known", found.users[MANAGER])
         yield found
 

@@ -1,8 +1,9 @@
-"""An emulated PBX that speaks the open telephony API, as its clients in public code do."""
+"""An emulated PBX that speaks the open telephony API, as its clients in public code do, with VirtualATS's call list."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,13 +11,22 @@ from .pbx import Call, Pbx
 from .served import Asked, Refusal, Wire, api
 
 OUR_KEY, ITS_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "f0e1d2c3b4a5968778695a4b3c2d1e0f"
+HISTORY_HEADER, HISTORY_KEY = "X-Api-Key", "virtual-ats-key-0001"
+RING = 5
+DISPOSITIONS = {"answered": "ANSWERED", "missed": "NO_ANSWERED", "busy": "BUSY", "no_answer": "NO_ANSWERED"}
+_TIME = "%d%m%Y%H%M%S%z"
 STATUSES = {"answered": "Success", "missed": "Missed", "busy": "Busy", "no_answer": "NoAnswer"}
 
 
 class Emulator(Pbx):
+    # The list names him who answered, and nobody else.
+    lacks_in_history = frozenset({"missed", "missed by a group", "busy", "transferred", "internal"})
+    bare_lists = True
+
     @property
     def secrets(self) -> dict[str, str]:
-        return {"our_key": OUR_KEY, "pbx_url": f"{self.url}/planfix_api", "pbx_token": ITS_KEY}
+        history = {"history_url": f"{self.url}/vats/api", "history_header": HISTORY_HEADER, "history_key": HISTORY_KEY}
+        return {"our_key": OUR_KEY, "pbx_url": f"{self.url}/planfix_api", "pbx_token": ITS_KEY} | history
 
     # --- Events
 
@@ -63,6 +73,8 @@ class Emulator(Pbx):
     def trust(self, asked: Asked) -> None:
         if asked.method == "POST" and asked.form.get("token") != ITS_KEY:
             raise Refusal(401, {"error": "Invalid token"})
+        if asked.path.startswith("/vats/") and asked.headers.get(HISTORY_HEADER.lower()) != HISTORY_KEY:
+            raise Refusal(401)
 
     @api("POST", "/planfix_api")
     def command(self, asked: Asked) -> Any:
@@ -75,6 +87,39 @@ class Emulator(Pbx):
     @api("GET", "/records/*")
     def record(self, asked: Asked) -> Any:
         return next(call.recordings[link] for call in self.calls for link in call.recordings if asked.path in link)
+
+    # --- VirtualATS
+
+    @api("GET", "/vats/api/callRecord/history")
+    def call_list(self, asked: Asked) -> Any:
+        since, until = (datetime.strptime(asked.query[name], _TIME) for name in ("from", "to"))
+        offset, limit = int(asked.query.get("offset", 0)), int(asked.query.get("limit", 50))
+        if since > until or offset < 0 or not 1 <= limit <= 1000:
+            raise Refusal(400, violation=f"call list {asked.query}")
+        found = [call for call in self.calls if since <= call.began <= until and call.scenario.direction != "internal"]
+        return [_listed(call) for call in sorted(found, key=lambda call: call.began)[offset : offset + limit]]
+
+
+def _listed(call: Call) -> dict[str, str]:
+    """All values are texts, and the day has as many digits as it needs."""
+    kind = call.scenario
+    talk = kind.seconds * len(kind.talks)
+    began = call.began.astimezone(timezone(timedelta(hours=4)))
+    incoming = kind.direction == "in"
+    client = "" if kind.hidden else call.client
+    return {
+        "callDate": f"{began.day}.{began:%m.%Y %H:%M:%S%z}",
+        "callerId": f"Somebody <{client}>",
+        "callId": call.id,
+        "source": client if incoming else kind.rings[0],
+        "destination": call.line if incoming else client,
+        "answeredNumber": kind.talks[-1] if kind.talks and incoming else "",
+        "duration": str(RING + talk),
+        "talkTime": str(talk),
+        "direction": "INBOUND" if incoming else "OUTBOUND",
+        "disposition": DISPOSITIONS[kind.outcome],
+        "recordConversation": next(iter(call.recordings), ""),
+    }
 
 
 def wire(fields: dict[str, str]) -> Wire:

@@ -97,12 +97,13 @@ class Pbx(Served, ABC):
     """Names of scenarios that this vendor cannot tell."""
     typed: Mapping[str, str] = {}
     """What a customer types where the form takes no address of this machine."""
-    proofs: frozenset[str] = frozenset()
-    """Fields of the form that prove the sender without being secret, of vendors that sign nothing."""
-    proves_itself: bool = True
-    """Whether its notifications prove who sends them; else the secret part of our address is all there is."""
+    proofs: frozenset[str] | None = None
+    """Fields of the form by which its notifications prove who sends them; None: the secret ones. Where there are none,
+    the secret part of our address is all there is."""
     lacks_in_history: frozenset[str] = frozenset()
     """Names of scenarios that its events tell, and its history not as they were."""
+    bare_lists: bool = False
+    """Whether its API answers with a list alone: then an empty one is an answer."""
     told_apart: frozenset[str] = frozenset()
     """Names of scenarios whose parts are told as calls before it turns out that they are one: a CRM may have shown a
     card for a part, and has no end of it."""
@@ -135,11 +136,6 @@ class Pbx(Served, ABC):
         """The outgoing call that a dial command leads to."""
         talks = Scenario("dialled by us", direction="out", rings=(extension,), talks=(extension,), outcome="answered")
         return self.play(talks, client=phone.lstrip("+"))
-
-    def forged(self, wire: Wire) -> Wire:
-        """A notification as somebody sends it who knows where, but not from whom (of vendors that prove nothing by a
-        secret)."""
-        return wire
 
     # --- Calls
 

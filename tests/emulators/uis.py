@@ -86,7 +86,7 @@ class Emulator(Pbx):
 
     # Why nobody talked is in no notification: `lost_reason` has no documented values. The history knows.
     lacks = frozenset({"busy", "outgoing, busy"})
-    proves_itself = False
+    proofs = frozenset()
 
     def __init__(self, deliver: Any):
         super().__init__(deliver)

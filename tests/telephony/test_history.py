@@ -74,6 +74,18 @@ def test_a_call_under_another_id_is_known(pbx: Pbx) -> None:
     assert (check(pbx).filled, Call.objects.count()) == (0, 1)
 
 
+@pytest.mark.parametrize(("known", "filled", "state"), [("E1", 3, State.DONE), ("other", 0, State.FAILED)])
+def test_a_history_that_names_calls_otherwise_doubles_none(pbx: Pbx, known: str, filled: int, state: str) -> None:
+    began = NOW - timedelta(hours=1)
+    for key in (known, "L2", "L3"):
+        CallFactory.create(connection=pbx.connection, key=key, started_at=began, ended_at=began, talk_seconds=20)
+    for key in ("E1", "E2", "E3", "E4"):
+        pbx.remember(key)
+    run = check(pbx)
+    assert (run.state, run.filled) == (state, filled)
+    assert bool(run.error) is (state == State.FAILED)
+
+
 def test_a_call_that_goes_on_is_left_alone(pbx: Pbx) -> None:
     pbx.remember("E1", ended_at=None, why=None)
     pbx.remember("E2", ago=timedelta(minutes=1))  # its last leg has just ended: it may go on with another one
@@ -382,6 +394,28 @@ def test_a_call_that_was_not_over_is_asked_for_soon_again(pbx: Pbx, clock: Any) 
     clock.shift(timedelta(minutes=6))
     history.plan_comparisons()
     assert HistoryRun.objects.count() == 2
+
+
+def test_what_only_the_history_knows_is_asked_for_soon_and_no_more_than_that(
+    pbx: Pbx, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(pbx.connection.protocol), "sums_up", False)
+
+    def later() -> list[HistoryRun]:
+        clock.shift(timedelta(minutes=6))
+        history.plan_comparisons()
+        return [finish(run) for run in HistoryRun.objects.filter(state=State.OPEN)]
+
+    check(pbx)
+    assert later() == []  # nobody has called: nothing is asked
+    began, ended = timezone.now() - timedelta(minutes=3), timezone.now() - timedelta(minutes=1)
+    CallFactory.create(connection=pbx.connection, key="E1", started_at=began, ended_at=ended, outcome="no_answer")
+    pbx.remember("E1", ago=timedelta(minutes=3))
+    (run,) = later()
+    assert (run.since, run.until, run.corrected) == (began - timedelta(minutes=1), timezone.now(), 1)
+    assert Call.objects.get().outcome == "answered"
+    assert [run.corrected for run in later()] == [0]  # a recording may have come
+    assert later() == []
 
 
 def test_in_the_night_the_day_before_is_compared_too(pbx: Pbx, clock: Any) -> None:

@@ -1,18 +1,37 @@
-"""What is the open telephony API's own: where the key may stand, its words of refusal, what it is answered."""
+"""What is the open telephony API's own: where the key may stand, its words of refusal, what it is answered; and the
+call list that one of its brands has besides."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import responses
+from django.utils import timezone
 
-from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
+from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, Temporary, VendorFault
 from outbound.http import Http
-from telephony.providers.base import Advice, Leg, LegState, NotUnderstood, Refused, Request, Summary
+from telephony import account_forms, history
+from telephony.models import Connection, HistoryRun
+from telephony.providers.base import (
+    Advice,
+    Capability,
+    HistoryLeg,
+    Leg,
+    LegState,
+    NotUnderstood,
+    Refused,
+    Request,
+    Summary,
+)
 from telephony.providers.open_api.provider import OpenApi
-from tests.emulators.open_api import ITS_KEY, OUR_KEY, wire
+from tests.emulators.open_api import HISTORY_HEADER, HISTORY_KEY, ITS_KEY, OUR_KEY, Emulator, wire
+from tests.emulators.pbx import SCENARIOS
+from tests.emulators.served import Told
+from tests.factories import ConnectionFactory
 
 API = OpenApi()
 SECRETS = {"our_key": OUR_KEY, "pbx_url": "https://pbx.example/api", "pbx_token": ITS_KEY}
@@ -119,3 +138,123 @@ def test_refused_commands(status: int, kind: type[OutboundError]) -> None:
 def test_without_an_address_nothing_is_dialled() -> None:
     with pytest.raises(Rejected):
         API.dial(Http(), {"our_key": OUR_KEY}, command="c", extension="101", phone="+79000000001", line="")
+
+
+def test_without_address_or_key_there_is_no_dialling() -> None:
+    assert Capability.DIAL in API.able(SECRETS)
+    for missing in ("pbx_url", "pbx_token"):
+        assert Capability.DIAL not in API.able(SECRETS | {missing: ""})
+
+
+# --- The call list of VirtualATS --------------------------------------------------------------------------------------
+
+LIST = "https://web.vats.az/vats/api/callRecord/history"
+KNOWN = {
+    "history_url": "https://web.vats.az/vats/api",
+    "history_header": HISTORY_HEADER,
+    "history_key": HISTORY_KEY,
+}
+DAY = datetime(2026, 11, 19, 20, tzinfo=UTC), datetime(2026, 11, 20, 20, tzinfo=UTC)
+RECORDED = json.loads((API.folder / "samples" / "azerizone-virtualats-history-poll.json").read_text())
+ROW = json.loads(RECORDED["exchanges"][0]["response"]["body"])[0]
+
+
+def legs(*rows: dict[str, Any]) -> list[HistoryLeg]:
+    with responses.RequestsMock() as mock:
+        mock.get(LIST, json=list(rows))
+        return list(API.history(Http(), KNOWN, *DAY))
+
+
+def test_a_recorded_list_is_the_calls_that_it_expects() -> None:
+    with responses.RequestsMock() as mock:
+        mock.get(LIST, body=RECORDED["exchanges"][0]["response"]["body"])
+        found = list(API.history(Http(), KNOWN, *DAY))
+        asked = mock.calls[0].request
+    assert asked.headers[HISTORY_HEADER] == HISTORY_KEY
+    query = parse_qs(urlsplit(str(asked.url)).query)
+    assert (query["from"], query["to"]) == (["19112026200000+0000"], ["20112026200000+0000"])
+    for leg, expect in zip(found, RECORDED["expect"], strict=True):
+        incoming = expect["direction"] == "in"
+        employee, client = (leg.callee, leg.caller) if incoming else (leg.caller, leg.callee)
+        assert (leg.direction, employee.extension) == (expect["direction"], expect["extension"] or "")
+        assert f"+{client.number}" == expect["client_phone"]
+        assert (leg.why, leg.talk_seconds) == (expect["outcome"], expect["talk_seconds"])
+        assert leg.links == ((expect["recording"],) if expect["recording"] else ())
+    assert found[0].started_at == datetime(2026, 11, 20, 6, 5, 36, tzinfo=UTC)
+    assert found[0].ended_at == found[0].started_at + timedelta(seconds=75)
+    assert found[0].answered_at == found[0].ended_at - timedelta(seconds=50)
+
+
+def test_a_call_that_rings_goes_on() -> None:
+    (leg,) = legs(ROW | {"disposition": "RING", "answeredNumber": "", "talkTime": "0", "recordConversation": ""})
+    assert (leg.ended_at, leg.why) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"answeredNumber": ""},
+        {"direction": "OUTBOUND", "source": "994120000001"},
+        {"direction": "SIDEWAYS"},
+        {"callDate": "yesterday"},
+        {"callDate": "21.11.2026 10:05:36+0400"},
+    ],
+)
+def test_of_what_is_not_clear_nothing_is_told(changed: dict[str, str]) -> None:
+    assert legs(ROW | changed) == []
+
+
+def test_a_long_list_is_read_page_by_page() -> None:
+    with Emulator(lambda _wire: Told(200)).serving() as pbx:
+        now = timezone.now().replace(microsecond=0)
+        for number in range(1001):
+            pbx.new_call(SCENARIOS[0], began=now - timedelta(seconds=number))
+        found = list(API.history(Http(allow_private=True), pbx.secrets, now - timedelta(hours=1), now))
+    assert sorted(leg.call for leg in found) == sorted(call.id for call in pbx.calls)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, "", CredentialsRefused),
+        (403, "", CredentialsRefused),
+        (429, "", RateLimited),
+        (503, "", Temporary),
+        (404, "", Rejected),
+        (200, '{"error":"no"}', VendorFault),
+        (200, '[{"callDate":""}]', VendorFault),
+    ],
+)
+def test_refused_lists(status: int, body: str, kind: type[OutboundError]) -> None:
+    with responses.RequestsMock() as mock:
+        mock.get(LIST, status=status, body=body)
+        with pytest.raises(kind):
+            list(API.history(Http(), KNOWN, *DAY))
+
+
+def test_a_recording_of_another_server_does_not_see_the_key() -> None:
+    with responses.RequestsMock() as mock:
+        for link in ("https://web.vats.az/vats/api/storageFile/download/1", "https://elsewhere.example/1"):
+            mock.get(link, body=b"audio")
+            audio = API.recording(Http(), KNOWN, "1", link)
+            assert audio is not None
+            audio.content.close()
+        assert [call.request.headers.get(HISTORY_HEADER) for call in mock.calls] == [HISTORY_KEY, None]
+
+
+@pytest.mark.django_db
+def test_only_a_connection_that_has_the_key_has_a_history() -> None:
+    rows = [ConnectionFactory.create(provider="open_api", brand="azerizone") for _ in range(3)]
+    for row, credentials in zip(rows, (SECRETS, SECRETS | KNOWN | {"history_key": ""}, SECRETS | KNOWN), strict=True):
+        row.credentials = credentials
+        row.save()
+    Connection.objects.update(created_at=timezone.now() - timedelta(days=1))
+    history.plan_comparisons()
+    assert [run.connection for run in HistoryRun.objects.all()] == [rows[2]]
+
+
+@pytest.mark.parametrize(("brand", "shown"), [("azerizone", True), ("iptel", False), ("open_api", False)])
+def test_the_fields_of_the_history_are_shown_for_its_brand_alone(brand: str, shown: bool) -> None:
+    form = account_forms.keys_form(Connection(provider="open_api", brand=brand), None)
+    assert ("history_key" in form.fields) is shown
+    assert {"our_key", "pbx_url", "pbx_token"} <= set(form.fields)

@@ -81,7 +81,7 @@ class Binotel(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            return events.read(bodies.fields(request))
+            return events.read(request.once(bodies.fields))
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
 
@@ -130,6 +130,6 @@ class Binotel(Provider):
 def _fields(request: Request) -> dict[str, Any]:
     """Raises `Refused` for what is no notification of Binotel's."""
     try:
-        return bodies.fields(request)
+        return request.once(bodies.fields)
     except ValueError as error:
         raise Refused(400, "bad_request") from error

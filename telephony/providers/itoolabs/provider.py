@@ -74,7 +74,7 @@ class Itoolabs(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            fields = bodies.fields(request)
+            fields = request.once(bodies.fields)
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
         return events.read(fields, recorded=secrets.get("recorded") == "yes")
@@ -103,6 +103,6 @@ class Itoolabs(Provider):
 def _fields(request: Request) -> dict[str, str]:
     """Raises `Refused` for what is no notification of this PBX."""
     try:
-        return bodies.fields(request)
+        return request.once(bodies.fields)
     except ValueError as error:
         raise Refused(400, "Invalid parameters") from error

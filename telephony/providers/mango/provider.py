@@ -95,7 +95,7 @@ class Mango(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            envelope = open_envelope(request.body)
+            envelope = request.once(_envelope)
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
         return events.read(request.path, envelope.json)
@@ -103,7 +103,7 @@ class Mango(Provider):
     def shown(self, request: Request) -> str:
         """The signed JSON, indented; raw where it is broken."""
         try:
-            text = open_envelope(request.body).json
+            text = request.once(_envelope).json
         except ValueError:
             text = request.body.decode("utf-8", "replace")
         try:
@@ -164,9 +164,13 @@ class Mango(Provider):
         return directory.visitor(Api(http, secrets), tracking_number)
 
 
+def _envelope(request: Request) -> Envelope:
+    return open_envelope(request.body)
+
+
 def _opened(request: Request) -> Envelope:
     """Raises `Refused` for what is no request of Mango's."""
     try:
-        return open_envelope(request.body)
+        return request.once(_envelope)
     except ValueError as error:
         raise Refused(400, "bad_request") from error

@@ -5,11 +5,16 @@ from __future__ import annotations
 import secrets
 
 from django import forms
+from django.core.validators import RegexValidator
 from django.utils.translation import pgettext_lazy
 
 
 def new_key() -> str:
     return secrets.token_hex(16)
+
+
+HISTORY = frozenset({"history_url", "history_header", "history_key"})
+"""Fields for the brand that keeps a history besides."""
 
 
 class OpenApiForm(forms.Form):
@@ -35,4 +40,26 @@ class OpenApiForm(forms.Form):
         widget=forms.PasswordInput,
         required=False,
         max_length=128,
+    )
+    history_url = forms.URLField(
+        label=pgettext_lazy("Open API", "Address of the call history"),
+        help_text=pgettext_lazy("Open API", "Only with the header and its value, too, is the history read."),
+        required=False,
+        max_length=300,
+        assume_scheme="https",
+    )
+    history_header = forms.CharField(
+        label=pgettext_lazy("Open API", "Header with the history's key"),
+        help_text=pgettext_lazy("Open API", "The PBX's support tells it: Authorization, for example."),
+        validators=[RegexValidator(r"^[A-Za-z0-9-]+\Z")],
+        required=False,
+        max_length=64,
+    )
+    history_key = forms.CharField(
+        label=pgettext_lazy("Open API", "Value of that header"),
+        help_text=pgettext_lazy("Open API", "In full, as it goes over the wire."),
+        validators=[RegexValidator(r"^[\x20-\x7e]+\Z")],
+        widget=forms.PasswordInput,
+        required=False,
+        max_length=1000,
     )

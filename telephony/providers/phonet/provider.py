@@ -81,7 +81,7 @@ class Phonet(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            return events.read(bodies.fields(request))
+            return events.read(request.once(bodies.fields))
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
 
@@ -110,7 +110,7 @@ class Phonet(Provider):
 def _fields(request: Request) -> dict[str, Any]:
     """Raises `Refused` for what is no request of Phonet's."""
     try:
-        return bodies.fields(request)
+        return request.once(bodies.fields)
     except ValueError as error:
         raise Refused(400, "bad_request") from error
 

@@ -105,7 +105,7 @@ class Uis(Provider):
         if request.path.strip("/") != questions.PATH:
             return None
         try:
-            asked = questions.Asked.model_validate(bodies.fields(request))
+            asked = questions.Asked.model_validate(request.once(bodies.fields))
         except ValueError:
             return Question("")
         return Question(asked.client_number, asked.numb, asked.call)
@@ -115,7 +115,7 @@ class Uis(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            return events.read(request.path, bodies.fields(request), zone(secrets.get("timezone", "")))
+            return events.read(request.path, request.once(bodies.fields), zone(secrets.get("timezone", "")))
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
 

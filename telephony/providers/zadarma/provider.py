@@ -90,7 +90,7 @@ class Zadarma(Provider):
 
     def parse(self, request: Request, secrets: Secrets) -> list[Parsed]:
         try:
-            return events.read(_form(request), zone(secrets.get("timezone", "")))
+            return events.read(request.once(_form), zone(secrets.get("timezone", "")))
         except ValueError as error:
             raise NotUnderstood(str(error)) from error
 
@@ -119,7 +119,7 @@ class Zadarma(Provider):
 def _fields(request: Request, *, query: bool = False) -> dict[str, str]:
     """Raises `Refused` for what is no notification of Zadarma's."""
     try:
-        return form(request.query) if query else _form(request)
+        return form(request.query) if query else request.once(_form)
     except ValueError as error:
         raise Refused(400, "bad_request") from error
 

@@ -1,8 +1,8 @@
-"""The events of a PBX that speaks the open telephony API, and the facts they state.
+"""The events of PBXs that speak the telephony API of `telephony_api`, and the facts they state.
 
 No event says when: it is told as it happens. A leg is an employee's share of a call: `COMPLETED` with `Cancelled` ends
 the leg of somebody who rang in vain, any other status ends the call.
-Source: the telephony API that Planfix publishes for PBXs, and public clients of it for what they send differently.
+Source: the published telephony API, and public clients of it for what they send differently.
 """
 
 from __future__ import annotations
@@ -136,12 +136,13 @@ def _summary(event: _Event) -> Summary:
 
 
 def _recordings(told: _Event | _Record) -> list[Parsed]:
-    """The link is all that names a recording. One that is sent anew is another recording."""
-    if not told.record_link:
-        return []
-    name = hashlib.sha256(told.record_link.encode()).hexdigest()[:32]
-    ready = RecordingState.READY
-    return [RecordingFact(call=told.callid, at=AT_RECEIPT, recording=name, state=ready, url=told.record_link)]
+    return [recording(told.callid, told.record_link)] if told.record_link else []
+
+
+def recording(call: str, link: str) -> RecordingFact:
+    """A recording that only its link names. One that is sent anew is another recording."""
+    name = hashlib.sha256(link.encode()).hexdigest()[:32]
+    return RecordingFact(call=call, at=AT_RECEIPT, recording=name, state=RecordingState.READY, url=link)
 
 
 def _extra(event: _Event, fields: Mapping[str, str]) -> list[Parsed]:

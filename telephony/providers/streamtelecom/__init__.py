@@ -1,0 +1,1 @@
+"""StreamTelecom: the telephony API of Planfix through its gateway, and its own events."""
