@@ -191,7 +191,7 @@ def played(house: Account, *story: CallFacts) -> list[str]:
     house.steps.clear()
     for known in story:
         house.bring(known)
-    return list(house.steps)
+    return [step.name for step in house.steps]
 
 
 def only(crm: Emulator) -> dict[str, Any]:
