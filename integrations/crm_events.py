@@ -89,7 +89,8 @@ def _understand(row: CrmEvent) -> Outcome:
     credential = row.credential
     http = credentials.http_for(credential, purpose="event")
     outcome = Outcome()
-    for event in credential.adapter.events(row.wire, http, credential.values):
+    adapter = credential.adapter
+    for event in credentials.speaking(credential, http, lambda secrets: adapter.events(row.wire, http, secrets)):
         outcome = _do(row, event)
     return outcome
 

@@ -60,6 +60,8 @@ class Crm(Served, ABC):
     """Whether an employee can click a number in it."""
     typed: Mapping[str, str] = {}
     """What a customer types where the form takes no address of this machine."""
+    takes_hidden: bool = False
+    """Whether it takes calls without a client's number."""
     copies: bool = False
     """Whether it takes a copy of recordings."""
     refused: frozenset[str] = frozenset()

@@ -241,6 +241,9 @@ def _compare(side: Side, call: Call, sync: dict[str, Any]) -> None:
     written = list(side.crm.calls(f"+{call.client}"))
     if call.scenario.name in side.line.pbx.told_apart:
         written = [each for each in written if each.ended]
+    if call.scenario.hidden and side.crm.takes_hidden:
+        assert (sync["reason"], sync["error"], sync["noted"] > 0) == ("", "", True), call
+        return
     if reason := NOT_WRITTEN.get(call.scenario.name):
         assert (sync["reason"], written) == (reason, []), call
         return

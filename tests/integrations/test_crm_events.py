@@ -18,7 +18,7 @@ from integrations import crm_events, dials, directory
 from integrations.dials import LATEST, SIGNS
 from integrations.facts import facts_of
 from integrations.models import Credential, CrmEvent, SeenEvent
-from outbound.errors import OutboundError, RateLimited, Rejected, Temporary
+from outbound.errors import OutboundError, RateLimited, Rejected, Temporary, TokenExpired
 from outbound.http import Http
 from telephony import commands, inbox
 from telephony.models import Command, Connection
@@ -437,6 +437,12 @@ def test_in_the_end_it_is_given_up_and_shown(click: Callable[..., CrmEvent], crm
     assert (row.state, row.error) == (State.GIVEN_UP, "the authorisation server is down")
     assert row in crm_events.troubles(row.credential)
     assert crm_events.waiting() == []
+
+
+def test_a_token_that_is_over_is_renewed_for_the_questions_of_an_event(click: Callable[..., CrmEvent], crm: Bell):
+    crm.errors = [TokenExpired("over")]
+    assert handled(click(asks=True)).outcome == "dialled"
+    assert Credential.objects.get().values["token"] == "t+"
 
 
 def test_what_cannot_be_understood_stays_that(credential: Credential, clock: time_machine.Traveller):
