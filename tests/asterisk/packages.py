@@ -1,0 +1,158 @@
+"""Asterisk from Debian's packages, unpacked into a folder and run with that folder's own loader and libraries."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUITES = ("sid", "bullseye")
+"""Releases of Debian that have Asterisk: 22 and 16."""
+PACKAGES = ("asterisk", "asterisk-core-sounds-en")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+LEFT_OUT = ("doc", "man", "locale", "i18n", "perl*", "icons", "mime")
+"""Of /usr/share: half of it all."""
+
+
+class Missing(Exception):
+    """Asterisk cannot be had here; says why."""
+
+
+class Release:
+    """Asterisk of one release of Debian."""
+
+    def __init__(self, suite: str, folder: Path):
+        self.suite, self.root = suite, folder / suite
+        self._apt = folder / f"{suite}.apt"
+
+    @property
+    def installed(self) -> bool:
+        return self.root.is_dir()
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """How to run one of its programs."""
+        loaders = (*self.root.glob("usr/lib/*/ld-linux-*.so.*"), *self.root.glob("usr/lib*/ld-linux-*.so.*"))
+        libraries = ":".join(str(path) for path in (*self.root.glob("usr/lib/*-linux-gnu*"), self.root / "usr/lib"))
+        return [str(loaders[0]), "--library-path", libraries, str(self.root / "usr/sbin" / program), *arguments]
+
+    @property
+    def modules(self) -> Path:
+        (found,) = self.root.glob("usr/lib/**/asterisk/modules")
+        return found
+
+    def install(self) -> None:
+        """Download and unpack (some 100 MB each). Raises `Missing`."""
+        shutil.rmtree(self._apt, ignore_errors=True)
+        try:
+            self._download()
+            self._unpack()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Missing(f"Asterisk of Debian {self.suite}: {_said(error)}") from error
+        finally:
+            shutil.rmtree(self._apt, ignore_errors=True)
+
+    def _download(self) -> None:
+        for name in ("lists/partial", "cache/archives/partial", "nothing"):
+            (self._apt / name).mkdir(parents=True)
+        source = f"deb [signed-by={KEYRING}] {_mirror()} {self.suite} main\n"
+        (self._apt / "sources.list").write_text(source)
+        # No package is there yet in the eyes of apt, so it fetches every library, and nothing of the machine is used.
+        (self._apt / "status").touch()
+        settings = {
+            "Dir::Etc::SourceList": self._apt / "sources.list",
+            "Dir::Etc::SourceParts": self._apt / "nothing",
+            "Dir::State::Lists": self._apt / "lists",
+            "Dir::State::Status": self._apt / "status",
+            "Dir::Cache": self._apt / "cache",
+            "Dir::Log": self._apt,
+            "Debug::NoLocking": "true",
+            "APT::Sandbox::User": "",
+            "APT::Install-Recommends": "false",
+            "Acquire::Check-Valid-Until": "false",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+            "quiet": "2",
+        }
+        apt = ["apt-get", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
+        _run(*apt, "update", "--error-on=any")
+        _run(*apt, "--yes", "--download-only", "install", *PACKAGES)
+
+    def _unpack(self) -> None:
+        part = self.root.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (part / "usr" / name).mkdir(parents=True)
+            (part / name).symlink_to(f"usr/{name}")
+        without = [f"--exclude=./usr/share/{name}" for name in LEFT_OUT]
+        without += [f"--exclude=./{name}" for name in ("dev", "proc", "sys", "run", "usr/lib/python3*")]
+        tar = ["tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory", str(part), *without]
+        for package in sorted((self._apt / "cache/archives").glob("*.deb")):
+            content = ["dpkg-deb", "--fsys-tarfile", str(package)]
+            with subprocess.Popen(content, stdout=subprocess.PIPE) as reading:
+                subprocess.run(tar, stdin=reading.stdout, check=True, capture_output=True)
+        part.rename(self.root)
+
+
+def release() -> Release:
+    """The release to use, installed if need be. Raises `Missing`."""
+    folder = Path(os.environ.get("ASTERISK_LAB") or "~/.cache/callbridge-asterisk").expanduser()
+    wanted = os.environ.get("ASTERISK_SUITE")
+    releases = [Release(suite, folder) for suite in ([wanted] if wanted else SUITES)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / "lock"):
+        for found in releases:
+            if found.installed:
+                return found
+        _needed()
+        why: list[str] = []
+        for found in releases:
+            try:
+                found.install()
+            except Missing as error:
+                why.append(str(error))
+            else:
+                return found
+    raise Missing("; ".join(why))
+
+
+def _needed() -> None:
+    for program in ("apt-get", "dpkg-deb", "tar"):
+        if not shutil.which(program):
+            raise Missing(f"a real Asterisk is made of Debian's packages, and there is no {program} here")
+    if not KEYRING.exists():
+        raise Missing(f"no {KEYRING} (package debian-archive-keyring)")
+
+
+def _mirror() -> str:
+    """Where apt takes Debian's main archive from on this machine."""
+    target = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
+    told = _run("apt-get", "indextargets", "--format", target, "Created-By: Packages").splitlines()
+    known = [line.rpartition("|")[2] for line in told if line.startswith("Debian|Debian|")]
+    # Nothing is known of origins until lists were downloaded: then by the look of the address.
+    likely = [line.rpartition("|")[2] for line in told if re.search(r"/debian/?$", line)]
+    if not (known or likely):
+        raise Missing("apt knows no Debian mirror here (try apt-get update)")
+    return (known or likely)[0]
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _said(error: Exception) -> str:
+    """The last line that a program has complained with."""
+    said = getattr(error, "stderr", None) or str(error)
+    return (said.decode(errors="replace") if isinstance(said, bytes) else said).strip().splitlines()[-1]
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time: tests run in several."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
