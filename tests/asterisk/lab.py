@@ -41,12 +41,17 @@ class Asterisk:
         self.network = network or f"127.{random.randrange(64, 256)}.{random.randrange(256)}"
         self.ami_port, self.http_port = ami_port or free_port(), http_port or free_port()
         self.sip = (f"{self.network}.1", 5060)
-        # Not where the tests keep their files: the path of a Unix socket must be short.
-        self.folder = Path(tempfile.mkdtemp(prefix="asterisk-"))
-        self.monitor = self.folder / "spool/monitor"
+        self.folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def monitor(self) -> Path:
+        """Its folder of recordings."""
+        return self.folder / "spool/monitor"
+
     def __enter__(self) -> Self:
+        # Not where the tests keep their files: the path of a Unix socket must be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="asterisk-"))
         self._configure()
         self.start()
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -59,17 +58,34 @@ class Release:
     def _download(self) -> None:
         for name in ("lists/partial", "cache/archives/partial", "nothing"):
             (self._apt / name).mkdir(parents=True)
-        source = f"deb [signed-by={KEYRING}] {_mirror()} {self.suite} main\n"
+        source = f"deb [signed-by={KEYRING}] {self._mirror()} {self.suite} main\n"
         (self._apt / "sources.list").write_text(source)
         # No package is there yet in the eyes of apt, so it fetches every library, and nothing of the machine is used.
         (self._apt / "status").touch()
-        settings = {
-            "Dir::Etc::SourceList": self._apt / "sources.list",
-            "Dir::Etc::SourceParts": self._apt / "nothing",
-            "Dir::State::Lists": self._apt / "lists",
-            "Dir::State::Status": self._apt / "status",
-            "Dir::Cache": self._apt / "cache",
-            "Dir::Log": self._apt,
+        ours = {
+            "Dir::Etc::SourceList": "sources.list",
+            "Dir::Etc::SourceParts": "nothing",
+            "Dir::State::Status": "status",
+        }
+        self._run_apt("update", "--error-on=any", **ours)
+        self._run_apt("--yes", "--download-only", "install", *PACKAGES, **ours)
+
+    def _mirror(self) -> str:
+        """Where apt takes Debian's main archive from on this machine."""
+        wanted = ("indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian")
+        known = _run("apt-get", *wanted)
+        if not known:  # the machine's lists were never downloaded, or thrown away
+            self._run_apt("update")
+            known = self._run_apt(*wanted)
+        if not known:
+            raise Missing("apt knows no Debian mirror here")
+        return known.split()[0]
+
+    def _run_apt(self, *arguments: str, **files: str) -> str:
+        """With what it writes in our folder; `files` are settings that name files there."""
+        files |= {"Dir::State::Lists": "lists", "Dir::Cache": "cache", "Dir::Log": ""}
+        settings = {name: str(self._apt / file) for name, file in files.items()}
+        settings |= {
             "Debug::NoLocking": "true",
             "APT::Sandbox::User": "",
             "APT::Install-Recommends": "false",
@@ -78,9 +94,8 @@ class Release:
             "Acquire::Retries": "3",
             "quiet": "2",
         }
-        apt = ["apt-get", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
-        _run(*apt, "update", "--error-on=any")
-        _run(*apt, "--yes", "--download-only", "install", *PACKAGES)
+        options = (word for name, value in settings.items() for word in ("-o", f"{name}={value}"))
+        return _run("apt-get", *options, *arguments)
 
     def _unpack(self) -> None:
         part = self.root.with_suffix(".part")
@@ -126,18 +141,6 @@ def _needed() -> None:
             raise Missing(f"a real Asterisk is made of Debian's packages, and there is no {program} here")
     if not KEYRING.exists():
         raise Missing(f"no {KEYRING} (package debian-archive-keyring)")
-
-
-def _mirror() -> str:
-    """Where apt takes Debian's main archive from on this machine."""
-    target = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
-    told = _run("apt-get", "indextargets", "--format", target, "Created-By: Packages").splitlines()
-    known = [line.rpartition("|")[2] for line in told if line.startswith("Debian|Debian|")]
-    # Nothing is known of origins until lists were downloaded: then by the look of the address.
-    likely = [line.rpartition("|")[2] for line in told if re.search(r"/debian/?$", line)]
-    if not (known or likely):
-        raise Missing("apt knows no Debian mirror here (try apt-get update)")
-    return (known or likely)[0]
 
 
 def _run(*command: str) -> str:
