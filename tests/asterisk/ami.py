@@ -15,7 +15,7 @@ class Refused(Exception):
 
 
 class Ami:
-    """One connection; what comes while an answer is awaited is kept for `event`."""
+    """One connection; what comes while an answer is awaited is kept for `event`. A repeated header has lines."""
 
     def __init__(self, port: int, user: str, secret: str, *, events: bool = False):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
@@ -59,7 +59,7 @@ class Ami:
         for raw in self._file:
             name, colon, value = raw.decode("utf-8", "replace").rstrip("\r\n").partition(":")
             if colon:
-                message[name] = value.strip()
+                message[name] = f"{message[name]}\n{value.strip()}" if name in message else value.strip()
             elif not name and message:
                 yield message
                 message = {}

@@ -108,6 +108,11 @@ class Asterisk:
             ami.ask("CoreShowChannels")
             return int(ami.event(lambda event: event["Event"] == "CoreShowChannelsComplete")["ListItems"])
 
+    def listeners(self) -> int:
+        """How many connections the product has."""
+        with self.ami() as ami:
+            return ami.ask("Command", Command="manager show connected").get("Output", "").count(USER)
+
     def set_global(self, name: str, value: str) -> None:
         """A variable that the dialplan reads."""
         with self.ami() as ami:
@@ -161,6 +166,10 @@ class Lab:
 
     def phone(self, extension: int | str) -> Phone:
         return self.phones[str(extension)]
+
+    def cut_off(self) -> None:
+        """What the phones had is gone, as their PBX is."""
+        self._exchange.cut_off()
 
     def quiet(self) -> None:
         """Nobody speaks any more."""

@@ -387,6 +387,12 @@ class Exchange:
                 elif call.state != "over":
                     call.hang_up()
 
+    def cut_off(self) -> None:
+        """The PBX is gone, and all calls with it."""
+        for phone in self.phones:
+            for call in phone.calls:
+                call._became("over")
+
     def _hear(self) -> None:
         while not self._ending.is_set():
             for key, _ in self._selector.select(0.2):
