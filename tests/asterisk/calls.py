@@ -137,7 +137,7 @@ def transferred(lab: Lab, client: str) -> Truth:
     first = lab.phone(108).rings(by=client).answer()
     talk()
     first.transfer("109")
-    second = lab.phone(109).rings().answer()
+    second = lab.phone(109).rings(by=client).answer()
     first.wait("over")
     talk()
     calling.hang_up()

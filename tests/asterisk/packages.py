@@ -91,7 +91,7 @@ class Release:
             "APT::Install-Recommends": "false",
             "Acquire::Check-Valid-Until": "false",
             "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
+            "Acquire::Retries": "1",
             "quiet": "2",
         }
         options = (word for name, value in settings.items() for word in ("-o", f"{name}={value}"))
@@ -148,9 +148,9 @@ def _run(*command: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    """The last line that a program has complained with."""
+    """The first thing that a program has complained of."""
     said = getattr(error, "stderr", None) or str(error)
-    return (said.decode(errors="replace") if isinstance(said, bytes) else said).strip().splitlines()[-1]
+    return (said.decode(errors="replace") if isinstance(said, bytes) else said).strip().splitlines()[0]
 
 
 @contextmanager

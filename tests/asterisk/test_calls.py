@@ -100,7 +100,7 @@ def test_a_talk_is_handed_on(scene: World) -> None:
         "from telephony.models import Call\n"
         f"commands.transfer(Call.objects.get(uuid='{row['uuid']}'), '116')"
     )
-    second = scene.lab.phone(116).rings().answer()
+    second = scene.lab.phone(116).rings(by=client).answer()
     first.wait("over")
     talk()
     calling.hang_up()
