@@ -16,7 +16,7 @@ from dramatiq import Worker
 
 from employees import installation
 from integrations import claims
-from telephony import history, recordings, schedule
+from telephony import history, listening, recordings, schedule
 from telephony.pipeline import pipeline
 from telephony.threads import Loop
 
@@ -43,6 +43,7 @@ class Server:
         self.embedded = settings.BROKER_URL.startswith("memory:")
         self._workers: Worker | None = None
         self._schedule = Loop("schedule", schedule.run_due, seconds=1)
+        self._switchboard = listening.Switchboard(pipeline)
         self._door = Loop("door", history.note_open_door, seconds=15)
 
     def run(self) -> None:
@@ -57,12 +58,14 @@ class Server:
             claims.forget_leases()
             recordings.forget_leases()
             history.forget_leases()
+            listening.forget_leases()
         pipeline.start()
         self._door.start()
         if self.embedded:
             self._workers = Worker(dramatiq.get_broker(), worker_threads=settings.WORKER_THREADS)
             self._workers.start()
             self._schedule.start()
+            self._switchboard.start()
         log.info("serving", url=settings.PUBLIC_URL, address=self.sock.getsockname(), embedded=self.embedded)
         try:
             server.run(sockets=[self.sock])
@@ -92,6 +95,7 @@ class Server:
         watchdog.daemon = True
         watchdog.start()
         if self._workers:
+            self._switchboard.stop()
             self._schedule.stop(patience=1.0)
             self._workers.stop(timeout=SHUTDOWN_MS)
         self._door.stop(patience=1.0)

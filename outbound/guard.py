@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.poolmanager import PoolManager
 
-from .errors import AddressRefused
+from .errors import AddressRefused, Temporary
 
 
 def is_public(address: str) -> bool:
@@ -33,6 +33,31 @@ def _public_addresses(host: str, port: int) -> Iterator[tuple[int, tuple[Any, ..
         if not is_public(str(address[0])):
             raise AddressRefused(f"{host} leads to {address[0]}, which is not a public address")
         yield family, address
+
+
+def open_socket(host: str, port: int, *, allow_private: bool, timeout: float) -> socket.socket:
+    """A TCP connection for a protocol that is not HTTP, to the first address of `host` that answers.
+
+    Raises `AddressRefused`, and `Temporary` when nobody answers in `timeout` seconds.
+    """
+    last: OSError | None = None
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM) if allow_private else None
+        addresses = [(row[0], row[4]) for row in found] if found else list(_public_addresses(host, port))
+    except (OSError, UnicodeError) as error:
+        raise Temporary(f"cannot resolve {host}: {error}", code="connection") from error
+    for family, address in addresses:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.settimeout(timeout)
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            last = error
+    raise Temporary(f"cannot connect to {host}:{port}: {last}", code="connection") from last
 
 
 def _guarded_socket(connection: HTTPConnection) -> socket.socket:

@@ -53,7 +53,7 @@ DOOR = "door"
 
 
 def able(connection: Connection) -> bool:
-    return Capability.HISTORY in connection.protocol.capabilities
+    return Capability.HISTORY in connection.protocol.able(connection.credentials)
 
 
 def start(
@@ -121,7 +121,8 @@ def plan_comparisons() -> None:
     seldom = Q(created_at__gt=now - PERIOD, going_on=[], connection__provider__in=_summing_up())
     recent = Q(created_at__gt=now - SOON) | seldom | Q(state=State.OPEN)
     for connection in _connections().filter(created_at__lt=now - PERIOD).exclude(Exists(regular.filter(recent))):
-        check(connection)
+        if able(connection):
+            check(connection)
 
 
 def _connections() -> QuerySet[Connection]:
@@ -159,8 +160,15 @@ def note_open_door(now: datetime | None = None) -> None:
         return
     log.warning("the door was shut", since=last.isoformat())
     for connection in _connections().filter(created_at__lt=now):
-        since = coverage.midnight(connection.company, max(last, now - WEEK))
-        start(connection, Kind.OUTAGE, max(since, connection.created_at), now)
+        after_outage(connection, last, now)
+
+
+def after_outage(connection: Connection, since: datetime, now: datetime) -> HistoryRun | None:
+    """Compare what went by from `since` on; None where the PBX keeps no history that we can ask."""
+    if not able(connection):
+        return None
+    begin = coverage.midnight(connection.company, max(since, now - WEEK))
+    return start(connection, Kind.OUTAGE, max(begin, connection.created_at), now)
 
 
 def forget_old_runs() -> None:

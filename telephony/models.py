@@ -109,6 +109,22 @@ class WebhookAddress(models.Model):
         return f"{settings.PUBLIC_URL}/hooks/{self.connection.provider}/{self.token}/"
 
 
+class Listening(models.Model):
+    """The line to a PBX that must be listened to. Whoever has the lease listens. `up_since` is empty while the line is
+    down, and `error` says why; everything that the PBX told was heard until `heard_until`."""
+
+    connection = models.OneToOneField(Connection, models.CASCADE, related_name="listening")
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    up_since = models.DateTimeField(null=True)
+    down_since = models.DateTimeField(null=True)
+    heard_until = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.connection} {'up' if self.up_since else 'down'}"
+
+
 class VirtualNumber(models.Model):
     """A public number of the company, with the name of its line. E.164, or the vendor's word for a SIP line."""
 

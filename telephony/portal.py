@@ -23,7 +23,7 @@ from outbound.errors import OutboundError
 
 from . import account_forms, commands, recordings, routing, views, words
 from .exchanges import http_for
-from .models import Call, Connection, InboxEvent, Recording
+from .models import Call, Connection, InboxEvent, Listening, Recording
 from .providers.base import Capability, PbxUser
 
 SETTINGS = gettext_lazy("Settings")
@@ -80,7 +80,9 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "address": url,
         "retiring": saved.addresses.exclude(retires_at=None).order_by("-retires_at").first() if saved else None,
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
-        "capabilities": set(row.protocol.capabilities),
+        "capabilities": row.protocol.able(row.credentials),
+        "listens": row.protocol.listens,
+        "line": Listening.objects.filter(connection=saved).first() if saved else None,
         "answered": routing.answered_lately(saved) if saved else None,
         "last_event": saved.events.order_by("-received_at").first() if saved else None,
         "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],

@@ -26,6 +26,9 @@ TRACKING: dict[str, Any] = {
 }
 CLOSED: dict[str, Any] = {
     "no_history": gettext_lazy("The PBX never said how this call ended, so it was closed."),
+    "line_was_down": gettext_lazy(
+        "The call ended while there was no connection to the PBX: what it came to is told by what was heard until then."
+    ),
     "not_in_history": gettext_lazy(
         "The PBX never said how this call ended, and its history does not know the call, so it was closed."
     ),

@@ -27,7 +27,7 @@ from integrations import webhooks as crm_webhooks
 from integrations.models import Credential, CrmEvent
 from outbound.errors import AddressRefused, OutboundError
 from outbound.http import substituted
-from telephony import inbox, routing
+from telephony import directory, inbox, routing
 from telephony import webhooks as pbx_webhooks
 from telephony.events import ToldByHistory, history_event
 from telephony.exchanges import http_for
@@ -81,7 +81,7 @@ def play(path: Path) -> Played:
         played.misses.append(f"not a sample: {error}")
         return played
     if played.provider in pbxs.all_providers():
-        _Pbx(sample, pbxs.get(played.provider), played).play()
+        _Pbx(sample, pbxs.get(played.provider), played, path.parent).play()
     elif played.provider in crms.all_adapters():
         _Crm(sample, crms.get(played.provider), played).play()
     else:
@@ -168,10 +168,11 @@ def pbx_request(exchange: dict[str, Any]) -> Request:
 
 
 class _Pbx(_Replay):
-    def __init__(self, sample: dict[str, Any], provider: Provider, played: Played):
+    def __init__(self, sample: dict[str, Any], provider: Provider, played: Played, folder: Path):
         super().__init__(sample, played)
-        self.provider = provider
+        self.provider, self.folder = provider, folder
         self.states: dict[int, list[str]] = {}
+        self.told: list[Request] = []
         self.connection = Connection(
             company=self.company, provider=provider.slug, brand=pbx_brand(provider, sample).slug, name=provider.title
         )
@@ -188,6 +189,7 @@ class _Pbx(_Replay):
                     if exchange.get("direction") == "vendor->hub":
                         self.vendor.position = index
                         self._send(exchange, token)
+                self._listen()
                 self.settle()
                 self._tell_history()
                 self._compare_directories()
@@ -203,6 +205,16 @@ class _Pbx(_Replay):
         self.compare_status(exchange, reply.status)
         if self.provider.handshake(request) and reply.body.decode() != exchange["response"]["body"]:
             self.miss("answer", exchange["response"]["body"], reply.body.decode())
+
+    def _listen(self) -> None:
+        """What a PBX told that must be listened to, one event after the other."""
+        known = directory.by_id(self.connection.pk)
+        self.told = self.provider.overheard(self.sample, self.folder, known.secrets)
+        for request in self.told:
+            inbox.store([inbox.event_of(known, request)])
+            while inbox.drain():
+                pass
+            self.settle()
 
     def _tell_history(self) -> None:
         """What became of calls, as the sample's history says it, where the PBX's events do not."""
@@ -269,7 +281,7 @@ class _Pbx(_Replay):
     def _compare(self) -> None:
         calls = list(Call.objects.filter(company=self.company).order_by("started_at", "id"))
         self.played.calls = [self._spoken(call) for call in calls]
-        told = any(exchange.get("direction") == "vendor->hub" for exchange in self.exchanges)
+        told = bool(self.told) or any(exchange.get("direction") == "vendor->hub" for exchange in self.exchanges)
         expects = [expect for expect in self.expects if told and self._speaks_of_a_call(expect)]
         for name in ("calls_created", "stored_calls"):
             for expect in self.expects:
@@ -309,14 +321,17 @@ class _Pbx(_Replay):
             "talk_seconds": spoken["talk_seconds"],
             "first_extension": call.first_extension,
             "pbx_call_id": call.key,
-            "state_sequence": self.states.get(call.pk, []),
+            "state_sequence": self._states(expect, call),
             "missed_calls_created": int(spoken["outcome"] == "missed"),
             "recording_downloads": sum(row.state == Recording.State.STORED for row in recordings),
+            "transferred": "transferred" in self.states.get(call.pk, []),
             "utm": {key.removeprefix("utm_"): value for key, value in call.utm.items()},
             "dtmf": None,
         }
         rows = [(name, expect[name], value) for name, value in found.items() if expect.get(name) is not None]
         rows = [row for row in rows if row[0] != "dtmf" and not _equal(row[1], row[2])]
+        if self.told:  # by the moments at which it came
+            rows = [row for row in rows if row[0] != "talk_seconds" or abs(int(row[1]) - spoken["talk_seconds"]) > 1]
         for name in ("client_phone", "virtual_number"):
             if expect.get(name) is not None and not self._same_number(expect[name], spoken[name]):
                 rows.append((name, expect[name], spoken[name]))
@@ -325,6 +340,11 @@ class _Pbx(_Replay):
         if expect.get("route_command") is not None:
             rows += self._unmet_route(expect["route_command"], call)
         return rows
+
+    def _states(self, expect: dict[str, Any], call: Call) -> list[str]:
+        """Of a sample that says beside it whether the client was handed on, the sequence does not speak of that."""
+        states = self.states.get(call.pk, [])
+        return [state for state in states if state != "transferred"] if "transferred" in expect else states
 
     def _same_number(self, one: str, other: str) -> bool:
         region = self.company.region

@@ -9,13 +9,16 @@ Numbers in facts are as the vendor writes them (the house normalises them), time
 
 from __future__ import annotations
 
+import asyncio
 import enum
+import ssl
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, ClassVar, Literal
+from pathlib import Path
+from typing import IO, Any, ClassVar, Literal
 
 from django import forms
 
@@ -377,6 +380,33 @@ class Brand:
 # --- The protocol -----------------------------------------------------------------------------------------------------
 
 
+class Line(ABC):
+    """What the house gives to a provider that keeps a connection to its PBX: a way out, and somebody to tell."""
+
+    @abstractmethod
+    async def connect(
+        self, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect, where the customer's address may be reached; raises `outbound.errors`."""
+
+    @abstractmethod
+    def heard(self, request: Request) -> None:
+        """What the PBX told, to be stored and parsed like a request. Never waits; the order is kept."""
+
+    @abstractmethod
+    def up(self, calls: Collection[str]) -> None:
+        """Everything is heard from now on, and these calls are all that go on: who said so before and is not among
+        them has ended unheard."""
+
+
+class Listener(ABC):
+    """One PBX that is listened to; what it remembers survives the connection."""
+
+    @abstractmethod
+    async def listen(self, line: Line) -> None:
+        """Connect and listen until the connection breaks: raises `outbound.errors`. The house calls again."""
+
+
 class Provider(Vendor, ABC):
     """A PBX protocol family.
 
@@ -410,6 +440,22 @@ class Provider(Vendor, ABC):
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""
+
+    def listener(self, secrets: Secrets) -> Listener | None:
+        """What listens to a PBX that pushes nothing by itself; None for those that send requests."""
+        return None
+
+    @property
+    def listens(self) -> bool:
+        return type(self).listener is not Provider.listener
+
+    def overheard(self, sample: Mapping[str, Any], folder: Path, secrets: Secrets) -> list[Request]:
+        """What a listener would have told of a recorded stream, which lies in `folder` beside its `sample`."""
+        return []
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """What this connection can do of `capabilities`: some need keys that not every customer has."""
+        return self.capabilities
 
     def identify(self, request: Request) -> str:
         """The account a request to a shared path names (unproven); raises `Refused`."""
