@@ -80,11 +80,14 @@ class Stack:
     """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
     a web, a worker and a schedule process).
 
-    `postgres` and `redis` are addresses of servers to be used instead of the usual ones.
+    `postgres` and `redis` are addresses of servers to be used instead of the usual ones. `listens`: PBXs that push
+    nothing by themselves are listened to.
     """
 
-    def __init__(self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", **environment: str):
-        self.kind, self.folder = kind, folder
+    def __init__(
+        self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", listens: bool = False, **environment: str
+    ):
+        self.kind, self.folder, self._listens = kind, folder, listens
         self._postgres, self._redis = postgres or POSTGRES, redis or REDIS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -132,10 +135,11 @@ class Stack:
         web = {"web": ["serve", "--port", str(self.port)]}
         if self.kind == "embedded":
             return web
-        return web | {
+        others = {
             "worker": ["rundramatiq", "--processes", "1", "--threads", "48", "--queues", *QUEUES],
             "schedule": ["schedule"],
         }
+        return web | others | ({"listen": ["listen"]} if self._listens else {})
 
     def start(self) -> Stack:
         self.manage("migrate", "--verbosity", "0")
@@ -259,9 +263,9 @@ class Stack:
 
 
 @contextmanager
-def running(kind: str, folder: Path, **environment: str) -> Iterator[Stack]:
+def running(kind: str, folder: Path, *, listens: bool = False, **environment: str) -> Iterator[Stack]:
     """A stack that runs meanwhile; its logs stay in `folder`."""
-    stack = Stack(kind, folder, **environment)
+    stack = Stack(kind, folder, listens=listens, **environment)
     try:
         yield stack.start()
     finally:

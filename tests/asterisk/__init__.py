@@ -19,7 +19,6 @@ recordings. Who is who, with the phones at addresses of a network of their own (
     74950000002             the queue 601 (107, as plain Asterisk has it: the device itself)
     74950000003             a voice menu: 1 leads to 110
     74950000004             the dialplan asks an HTTP address who takes the caller; 101 when it says nothing
-    74950000005             a greeting, during which the call may be redirected; then 101
-    74950000006             the group 700 (104 and 105 together)
+    74950000005             the group 700 (104 and 105 together)
     .2                      the telephone company: everybody who is called from inside, or calls from outside
 """

@@ -87,7 +87,7 @@ def busy(lab: Lab, client: str) -> Truth:
 @placed
 def group(lab: Lab, client: str) -> Truth:
     """Two ring, the second answers."""
-    calling = lab.outside.dial(line(6), me=client)
+    calling = lab.outside.dial(line(5), me=client)
     first, second = lab.phone(104).rings(by=client), lab.phone(105).rings(by=client)
     second.answer()
     first.wait("over")

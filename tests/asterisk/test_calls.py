@@ -112,11 +112,40 @@ def test_a_talk_is_handed_on(scene: World) -> None:
 # --- Who shall take a call
 
 
-def test_the_personal_manager_gets_the_call_during_the_greeting(scene: World) -> None:
-    calling = scene.lab.outside.dial(line(5), me=MANAGED)
+def test_the_dialplan_asks_and_the_personal_manager_gets_the_call(scene: World) -> None:
+    scene.lab.pbx.set_global("HUB", f"{scene.address}route?")
+    calling = scene.lab.outside.dial(line(4), me=MANAGED)
     manager = scene.lab.phone(119).rings(by=MANAGED).answer()
     talk()
     calling.hang_up()
     ended(manager, calling)
     scene.settle()
     scene.agrees(Truth(MANAGED, "119", talk=manager.talked, recorded=True))
+    # Once more: now his client is known here, and no CRM is asked.
+    calling = scene.lab.outside.dial(line(4), me=MANAGED)
+    scene.lab.phone(119).rings(by=MANAGED)
+    calling.hang_up()
+    scene.settle()
+    sql = "SELECT code, details FROM telephony_decision WHERE kind = 'routing' AND code = 'manager_found' ORDER BY id"
+    decisions = scene.stack.rows(sql)
+    assert [decision["code"] for decision in decisions] == ["manager_found"] * 2
+    assert decisions[1]["details"]["source"] == "book"
+
+
+@pytest.mark.parametrize("hub", ["http://127.0.0.1:9/?", "{address}route?"], ids=["down", "stranger"])
+def test_the_dialplan_goes_on_by_itself_without_an_answer(scene: World, hub: str) -> None:
+    """Nobody is there to be asked, or there is nothing to say of the client."""
+    client = scene.client()
+    scene.lab.pbx.set_global("HUB", hub.format(address=scene.address))
+    calling = scene.lab.outside.dial(line(4), me=client)
+    ringing = scene.lab.phone(101).rings(by=client).answer()
+    talk()
+    calling.hang_up()
+    ended(ringing, calling)
+    scene.settle()
+    scene.agrees(Truth(client, "101", talk=ringing.talked, recorded=True))
+
+
+def test_nothing_else_is_wrong(scene: World) -> None:
+    """The last test: over all the calls before."""
+    scene.nothing_is_wrong()

@@ -45,9 +45,14 @@ class World:
         bitrix.fire_app_install(made["crm_credentials"]["portal"]["handler_url"])
         self.listening()
 
-    def listening(self) -> None:
-        """The product has come to the PBX."""
-        wait_until(self.lab.pbx.listeners, lambda: f"nobody listens\n{self.logs()}")
+    def listening(self, since: Any = None) -> Any:
+        """Wait until the product hears everything, for a longer time than `since` if that is given; since when."""
+
+        def up() -> Any:
+            rows = self.stack.rows("SELECT up_since FROM telephony_listening")
+            return next((row["up_since"] for row in rows if row["up_since"] != since), None)
+
+        return wait_until(up, lambda: f"nobody listens\n{self.logs()}")
 
     def logs(self) -> str:
         return "\n".join(self.stack.log(role)[-2000:] for role in self.stack.processes)
@@ -221,5 +226,5 @@ def world(kind: str, lab: Lab, folder: Path) -> Iterator[World]:
         wire = exits.enter_context(Wires("asterisk")).lay(lab.pbx.ami_port)
         recordings = exits.enter_context(web_folder(lab.pbx.monitor))
         bitrix = exits.enter_context(Bitrix24Emulator([config]))
-        stack = exits.enter_context(running(kind, folder))
+        stack = exits.enter_context(running(kind, folder, listens=True))
         yield World(stack, lab, bitrix, wire, recordings)
