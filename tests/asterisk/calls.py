@@ -17,11 +17,13 @@ TALK_SECONDS = 2.2
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the phones know of a call. `extension`: who talked last, or rang when nobody talked; `talk` in seconds."""
+    """What the phones know of a call. `extension`: who talked last, or rang when nobody talked; `first`: who talked
+    first, where that was another; `talk` in seconds."""
 
     client: str
     extension: str
     outcome: str = "answered"
+    first: str = ""
     direction: str = "in"
     talk: float = 0.0
     recorded: bool = False
@@ -142,7 +144,7 @@ def transferred(lab: Lab, client: str) -> Truth:
     talk()
     calling.hang_up()
     ended(second, calling)
-    return Truth(client, "109", talk=second.talked_until - first.talked_from, recorded=True)
+    return Truth(client, "109", first="108", talk=second.talked_until - first.talked_from, recorded=True)
 
 
 @placed
@@ -162,7 +164,7 @@ def outgoing_busy(lab: Lab, client: str) -> Truth:
     calling = lab.phone(112).dial(client)
     lab.outside.rings(for_number=client).refuse()
     calling.wait("over")
-    return Truth(client, "112", "busy", "out")
+    return Truth(client, "112", "busy", direction="out")
 
 
 @placed

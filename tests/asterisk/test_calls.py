@@ -106,7 +106,7 @@ def test_a_talk_is_handed_on(scene: World) -> None:
     calling.hang_up()
     ended(second, calling)
     scene.settle()
-    scene.agrees(Truth(client, "116", talk=second.talked_until - first.talked_from, recorded=True))
+    scene.agrees(Truth(client, "116", first="101", talk=second.talked_until - first.talked_from, recorded=True))
 
 
 # --- Who shall take a call

@@ -31,6 +31,7 @@ DEFAULT = 1
 CODES = {"answered": "200", "missed": "304", "busy": "486"}
 MANAGED = "79000000700"
 """A client whose personal manager is 119."""
+_clients = itertools.count(79_010_000_001)
 WEB_USER, WEB_PASSWORD = "recordings", "web-secret"
 
 
@@ -39,7 +40,6 @@ class World:
 
     def __init__(self, stack: Stack, lab: Lab, bitrix: Bitrix24Emulator, wire: Wire, recordings: str):
         self.stack, self.lab, self.bitrix, self.wire = stack, lab, bitrix, wire
-        self._clients = itertools.count(79_010_000_001)
         made = stack.provision(_company(bitrix.url, wire.port, recordings))
         self.address: str = made["connections"]["pbx"]["webhook_url"]
         bitrix.fire_app_install(made["crm_credentials"]["portal"]["handler_url"])
@@ -61,7 +61,7 @@ class World:
 
     def client(self) -> str:
         """A number that nobody has called from yet."""
-        return str(next(self._clients))
+        return str(next(_clients))
 
     def place(self, placed: Iterable[Placed] = ()) -> dict[str, Truth]:
         """Calls (of every kind, if none are named), all at once, each with a client of its own; what they were."""
@@ -101,11 +101,15 @@ class World:
         # Recordings are asked for some seconds after the end: now is as good.
         self.stack.rows("UPDATE telephony_recording SET due_at = '2000-01-01' WHERE state = 'ready'")
         self.stack.wait_quiet(20)
+        wait_until(lambda: not self._live(), lambda: f"without an end: {self._live()}\n{self.logs()}")
+
+    def _live(self) -> list[str]:
+        return [f"{card.phone}: {card.history}" for card in self.bitrix.calls if card.live]
 
     # --- What must have become of them
 
-    def agrees(self, truth: Truth, person: int = 0) -> None:
-        """Journal and CRM have the call once, as it was; `person` is whose it is in the CRM."""
+    def agrees(self, truth: Truth) -> None:
+        """Journal and CRM have the call once, as it was."""
         row = self.row(truth.client)
         assert (row["state"], row["direction"]) == ("finished", truth.direction)
         assert (row["outcome"], row["extension"]) == (truth.outcome, truth.extension)
@@ -113,7 +117,7 @@ class World:
         (card,) = self.cards(truth.client)
         assert card.finish is not None
         assert [what for _, what, _ in card.history].count("finish") == 1
-        person = person or (int(truth.extension) if truth.talk or truth.direction == "out" else DEFAULT)
+        person = int(truth.first or truth.extension) if truth.talk or truth.direction == "out" else DEFAULT
         assert (card.finish.user_id, card.finish.status_code) == (person, CODES[truth.outcome])
         assert card.finish.duration == row["talk_seconds"]
         assert len(list(self.bitrix.portal.find_by_phone(f"+{truth.client}"))) <= 1
@@ -150,7 +154,7 @@ class World:
             browser.get(signin, timeout=10).raise_for_status()
             known = {"username": "owner@flowers.example", "password": "demo-Passw0rd-1"}
             for url, form in ((signin, known), (self.stack.url + path, fields)):
-                token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+                token = {"csrfmiddlewaretoken": browser.cookies["callbridge_csrf"]}
                 browser.post(url, form | token, headers={"Referer": url}, timeout=20).raise_for_status()
 
 
