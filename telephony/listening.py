@@ -67,7 +67,7 @@ class Switchboard:
         self._pipeline = pipeline
         self._lease = uuid.uuid4()
         self._lines: dict[int, _Kept] = {}
-        self._ending: asyncio.Event | None = None
+        self._ending = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = threading.Event()
         self._database = ThreadPoolExecutor(2, thread_name_prefix="listening-database")
@@ -93,7 +93,7 @@ class Switchboard:
     def end(self) -> None:
         """Let `run` return soon."""
         self._stopped.set()
-        if self._loop and self._ending and not self._loop.is_closed():
+        if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ending.set)
 
     def stop(self, patience: float = 3.0) -> None:
@@ -118,7 +118,6 @@ class Switchboard:
             await self._leave()
 
     async def _sleep(self, seconds: float) -> None:
-        assert self._ending
         try:
             await asyncio.wait_for(self._ending.wait(), seconds)
         except TimeoutError:
@@ -347,7 +346,7 @@ class _Kept(Line):
         """End calls that the PBX does not know any more, when its history has had its say."""
         now, left = timezone.now(), []
         for lost in self._lost:
-            open_run = HistoryRun.objects.filter(pk=lost.run, state=HistoryRun.State.OPEN, attempts__lt=5)
+            open_run = HistoryRun.objects.filter(pk=lost.run or 0, state=HistoryRun.State.OPEN, attempts__lt=5)
             if now - lost.since < GRACE or (lost.run and open_run.exists()):
                 left.append(lost)
                 continue

@@ -172,6 +172,11 @@ class Pbx(ABC):
     told_by_order: frozenset[str] = frozenset({"transferred"})
     """Names of scenarios of which only the order of the events tells who was first."""
 
+    listened_to: bool = False
+    """Whether it sends nothing by itself: who wants to hear it connects (`speak`, `mark`)."""
+    nowhere: Mapping[str, str] = {}
+    """Values of the form that lead to no server, where its addresses are no URLs."""
+
     def __init__(self, deliver: Callable[[Wire], Told]):
         self.deliver = deliver
         self.calls: list[Call] = []
@@ -203,6 +208,14 @@ class Pbx(ABC):
         """The outgoing call that a dial command leads to."""
         talks = Scenario("dialled by us", direction="out", rings=(extension,), talks=(extension,), outcome="answered")
         return self.play(talks, client=phone.lstrip("+"))
+
+    def speak(self, wire: Wire) -> None:
+        """Tell those who listen now."""
+        raise NotImplementedError
+
+    def mark(self, name: str) -> None:
+        """Tell something that a listener must tell on by this name, and that says nothing."""
+        raise NotImplementedError
 
     def trust(self, asked: Asked) -> None:
         """Refuse who does not prove who he is (raises `Refusal`)."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from employees.forms import defaults
 from integrations.replay.player import pbx_request, pbx_secrets
 from outbound.errors import CredentialsRefused, OutboundError
 from outbound.http import Http
-from telephony import commands, history, webhooks
+from telephony import commands, directory, history, inbox, webhooks
 from telephony.fold import fold
 from telephony.models import Call as Row
 from telephony.models import Command, Connection, HistoryRun, InboxEvent, Recording
 from telephony.providers import registry
 from telephony.providers.base import CallHistory, Capability, HistoryLeg, NotUnderstood, Provider, Refused, Request
+from tests.ears import Ear
 from tests.emulators.pbx import SCENARIOS, Call, Pbx, Scenario, Told, Wire, emulated
 from tests.factories import ConnectionFactory
 
@@ -41,16 +43,19 @@ class World:
         self.connection: Connection
         self.looked = False
         self.token = ""
+        self.ear: Ear | None = None
 
     @contextmanager
     def open(self) -> Iterator[World]:
-        with self.pbx.serving():
+        with self.pbx.serving(), ExitStack() as exits:
             self.connection = ConnectionFactory.create(
                 provider=self.provider.slug,
                 brand=self.provider.brands[0].slug,
                 credentials={**defaults(self.provider.form), **self.pbx.secrets},
             )
             self.http = Http(allow_private=True, patience=0.5)
+            if listener := self.provider.listener(self.secrets):
+                self.ear = exits.enter_context(Ear(listener).listening())
             yield self
         assert self.pbx.violations == []
 
@@ -65,7 +70,26 @@ class World:
         hidden |= {name for wire, name in self.provider.wire_names.items() if wire in hidden}
         return {name: "another" if name in hidden else value for name, value in self.secrets.items()}
 
+    def wires(self, call: Call) -> list[Wire]:
+        """A call as it comes to the inbox: requests of the PBX, or what was heard of it."""
+        wires = list(self.pbx.events(call))
+        if self.ear is None:
+            return wires
+        return [Wire(request.body, request.path) for request in self.ear.hear(self.pbx, *wires)]
+
     def deliver(self, wire: Wire) -> Told:
+        if self.ear is None:
+            return self.knock(wire)
+        heard = [wire] if wire.path else [Wire(each.body, each.path) for each in self.ear.hear(self.pbx, wire)]
+        known = directory.by_id(self.connection.pk)
+        inbox.store([inbox.event_of(known, Request("POST", each.path, each.body)) for each in heard])
+        while inbox.drain():
+            pass
+        self.looked = False
+        return Told(200)
+
+    def knock(self, wire: Wire) -> Told:
+        """At the door for requests."""
         request = Request(wire.method, wire.path, wire.body, wire.query, wire.headers, "127.0.0.1")
         reply = webhooks.receive(self.provider, self.token or self.connection.address.token, request)
         self.looked = False
@@ -145,7 +169,7 @@ def test_the_order_of_events_and_their_number_change_nothing(world: World, seed:
         if scenario.name in world.pbx.lacks | world.pbx.told_by_order:
             continue
         call = world.pbx.new_call(scenario)
-        wires = list(world.pbx.events(call))
+        wires = world.wires(call)
         wires += rng.sample(wires, len(wires) // 2)
         rng.shuffle(wires)
         for wire in wires:
@@ -168,12 +192,12 @@ def test_calls_at_one_time_stay_apart(world: World) -> None:
 
 def test_who_cannot_prove_himself_tells_nothing(world: World) -> None:
     call = world.pbx.new_call(SCENARIOS[0])
-    wires = list(world.pbx.events(call))
+    wires = world.wires(call)
     world.connection.credentials = world.wrong
     world.connection.save()
     if not world.pbx.proves_itself:
         world.token = "another"
-    assert {world.deliver(world.pbx.forged(wire)).status for wire in wires} <= {401, 403, 404}
+    assert {world.knock(world.pbx.forged(wire)).status for wire in wires} <= {401, 403, 404}
     assert not InboxEvent.objects.exists()
 
 
@@ -292,7 +316,7 @@ def test_a_server_that_is_not_there_is_a_failed_check(world: World) -> None:
     gone = {
         name: "http://127.0.0.1:1" if isinstance(value, str) and value.startswith("http") else value
         for name, value in world.secrets.items()
-    }
+    } | dict(world.pbx.nowhere)
     assert gone != world.secrets
     checks = world.provider.check(world.http, gone, world.connection.address.url)
     assert not checks[0].ok
@@ -348,15 +372,16 @@ def test_no_request_breaks_a_provider(slug: str, data: st.DataObject) -> None:
             pass
 
 
+@functools.cache
 def _recorded(provider: Provider) -> list[tuple[Request, dict[str, Any]]]:
-
-    samples = [json.loads(path.read_text()) for path in sorted((Path(provider.folder) / "samples").glob("*.json"))]
-    return [
-        (pbx_request(exchange), pbx_secrets(provider, sample))
-        for sample in samples
-        for exchange in sample["exchanges"]
-        if exchange["direction"] == "vendor->hub"
-    ]
+    folder = Path(provider.folder) / "samples"
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        sample = json.loads(path.read_text())
+        secrets = pbx_secrets(provider, sample)
+        sent = [pbx_request(each) for each in sample["exchanges"] if each["direction"] == "vendor->hub"]
+        found += [(request, secrets) for request in [*sent, *provider.overheard(sample, folder, secrets)]]
+    return found
 
 
 @st.composite

@@ -1,5 +1,7 @@
-"""`manage.py listen`: the lines to PBXs that must be listened to, where `serve` does not hold them itself. Several of it
-do no harm: each connection is one's."""
+"""`manage.py listen`: the lines to PBXs that must be listened to, where `serve` does not hold them itself.
+
+Several of it do no harm: each connection is one's.
+"""
 
 from __future__ import annotations
 

@@ -107,4 +107,8 @@ class Plan:
     def extension(self, channel: str) -> str:
         """Whose phone a channel leads to; of a Local one whom it calls."""
         name = Name.of(channel)
-        return name.resource if self.kind(channel) is Kind.PHONE or (name.local and self.is_extension(name.resource)) else ""
+        return (
+            name.resource
+            if self.kind(channel) is Kind.PHONE or (name.local and self.is_extension(name.resource))
+            else ""
+        )

@@ -48,7 +48,9 @@ def _until(error: OutboundError) -> list[Check]:
         )
         return [_reached(), _accepted(f"{cure} ({error.words})")]
     if error.code == "tls":
-        cure = pgettext("Asterisk", "Encryption fails: choose another kind of it, or the port of AMI with TLS (usually 5039).")
+        cure = pgettext(
+            "Asterisk", "Encryption fails: choose another kind of it, or the port of AMI with TLS (usually 5039)."
+        )
         return [_reached(f"{cure} ({error.words})")]
     cure = pgettext(
         "Asterisk",
@@ -66,7 +68,9 @@ def _rights(session: Session) -> list[Check]:
         missing = [name for name in actions if name.lower() not in may]
         name = pgettext("Asterisk", "The user has the right “%(right)s”") % {"right": right}
         cure = pgettext("Asterisk", "Add %(right)s to the user's line “write”: without it there is no %(actions)s.")
-        found.append(Check(name, not missing, cure % {"right": right, "actions": ", ".join(missing)} if missing else ""))
+        found.append(
+            Check(name, not missing, cure % {"right": right, "actions": ", ".join(missing)} if missing else "")
+        )
     return found
 
 

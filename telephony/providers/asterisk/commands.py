@@ -66,16 +66,16 @@ def hangup(http: Http, secrets: Secrets, leg: str) -> None:
                     raise
 
 
-def transfer(
-    http: Http, secrets: Secrets, *, leg: str, by: str, to: str, method: Literal["blind", "hold"]
-) -> None:
+def transfer(http: Http, secrets: Secrets, *, leg: str, by: str, to: str, method: Literal["blind", "hold"]) -> None:
     """The client's channel goes on in the dialplan at `to`; who talked with him is hung up."""
     if method != "blind":
         raise Rejected("the PBX hands a client on only at once, without asking first", code="not_supported")
     plan, number = plan_of(secrets), _number(to)
     with Session(http, secrets) as session:
         there = _call(session, leg)
-        others = [row for row in there if plan.kind(row["channel"]) is Kind.PHONE and plan.extension(row["channel"]) != by]
+        others = [
+            row for row in there if plan.kind(row["channel"]) is Kind.PHONE and plan.extension(row["channel"]) != by
+        ]
         client = next(iter(_outside(there, plan) or others), None)
         if client is None:
             raise Rejected("the call is over already", code="call_is_over")

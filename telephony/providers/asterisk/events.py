@@ -232,7 +232,10 @@ class _Facts:
             yield self._fact(leg.id, 3, LegState.ENDED, leg.stopped or leg.ended, why=why, **sides)
 
     def _outgoing(self) -> Iterator[Parsed]:
-        """One leg of whoever dialled, from when the number is known that a trunk was asked for. He may hand the client on: then others are called as if the client called."""
+        """One leg of whoever dialled, from when the number is known that a trunk was asked for.
+
+        He may hand the client on: then others are called as if the client called.
+        """
         client, dialler = Party(number=self._client), Party(extension=self._dialler)
         yield from self._dialled(dialler, client)
         for leg in self.phones:

@@ -30,7 +30,9 @@ class AsteriskForm(forms.Form):
         help_text=pgettext_lazy("Asterisk", "Name or address of the PBX as it can be reached from here"),
         max_length=200,
     )
-    ami_port = forms.IntegerField(label=pgettext_lazy("Asterisk", "AMI: port"), initial=5038, min_value=1, max_value=65535)
+    ami_port = forms.IntegerField(
+        label=pgettext_lazy("Asterisk", "AMI: port"), initial=5038, min_value=1, max_value=65535
+    )
     ami_tls = forms.ChoiceField(
         label=pgettext_lazy("Asterisk", "AMI: encryption"),
         choices=[
@@ -65,7 +67,8 @@ class AsteriskForm(forms.Form):
     dial_channel = forms.CharField(
         label=pgettext_lazy("Asterisk", "An employee's phone"),
         help_text=pgettext_lazy(
-            "Asterisk", "How a phone is called, {extension} is the number: PJSIP/{extension}, Local/{extension}@from-internal/n"
+            "Asterisk",
+            "How a phone is called, {extension} is the number: PJSIP/{extension}, Local/{extension}@from-internal/n",
         ),
         initial="PJSIP/{extension}",
         max_length=100,
@@ -112,7 +115,9 @@ class AsteriskForm(forms.Form):
     cdr_host = forms.CharField(
         label=pgettext_lazy("Asterisk", "Call records (CDR): server"),
         help_text=pgettext_lazy(
-            "Asterisk", "MySQL or MariaDB with the PBX's call records. Empty: what goes by while there is no connection stays unknown."
+            "Asterisk",
+            "MySQL or MariaDB with the PBX's call records. Empty: what goes by while there is no connection stays "
+            "unknown.",
         ),
         required=False,
         max_length=200,
@@ -125,11 +130,11 @@ class AsteriskForm(forms.Form):
         label=pgettext_lazy("Asterisk", "CDR: password"), widget=forms.PasswordInput, required=False, max_length=200
     )
     cdr_database = forms.RegexField(
-        r"^\w{1,64}$",
+        r"^[A-Za-z0-9_]{1,64}$",
         label=pgettext_lazy("Asterisk", "CDR: database"),
         initial="asteriskcdrdb",
         required=False,
     )
     cdr_table = forms.RegexField(
-        r"^\w{1,64}$", label=pgettext_lazy("Asterisk", "CDR: table"), initial="cdr", required=False
+        r"^[A-Za-z0-9_]{1,64}$", label=pgettext_lazy("Asterisk", "CDR: table"), initial="cdr", required=False
     )

@@ -112,10 +112,10 @@ class _Connected:
                 looked = loop.time()
 
     async def _log_in(self, secrets: Secrets) -> None:
-        challenge = (await self._ask("Challenge", AuthType="MD5"))[0]
+        challenge = (await self._ask("Challenge", {"AuthType": "MD5"}))[0]
         if not challenge.ok:
             raise session.refusal(challenge)
-        answer = (await self._ask("Login", **session.login(secrets, challenge["challenge"], events=True)))[0]
+        answer = (await self._ask("Login", session.login(secrets, challenge["challenge"], events=True)))[0]
         if not answer.ok:
             raise session.refusal(answer)
 
@@ -137,16 +137,18 @@ class _Connected:
         """Empty where we may not ask, or where the channel is gone meanwhile."""
         found = {}
         for name in VARIABLES:
-            answer = (await self._ask("Getvar", Channel=channel, Variable=name))[0]
+            answer = (await self._ask("Getvar", {"Channel": channel, "Variable": name}))[0]
             if answer.ok:
                 found[name] = answer["value"]
         return found
 
-    async def _ask(self, name: str, *, listed: bool = False, within: float = ANSWER, **fields: str) -> list[Message]:
+    async def _ask(
+        self, name: str, fields: Mapping[str, str] | None = None, *, listed: bool = False, within: float = ANSWER
+    ) -> list[Message]:
         number = f"callbridge-{next(self._numbers)}"
         asked = self._asked[number] = _Asked(listed)
         try:
-            self._out.write(action(name, {"ActionID": number, **fields}))
+            self._out.write(action(name, {"ActionID": number, **(fields or {})}))
             await asyncio.wait_for(self._out.drain(), within)
             return await asyncio.wait_for(asked.answer, within)
         except TimeoutError as error:
@@ -167,11 +169,11 @@ class _Asked:
         if not self._rows and not message["response"]:
             return False
         self._rows.append(message)
+        whole = not self._listed or not self._rows[0].ok or message["eventlist"].lower() == "complete"
         if len(self._rows) > session.MOST_ROWS:
             self.fail(VendorFault("the list of the PBX has no end", code="too_large"))
-        elif not self._listed or not self._rows[0].ok or message["eventlist"].lower() == "complete":
-            if not self.answer.done():
-                self.answer.set_result(self._rows)
+        elif whole and not self.answer.done():
+            self.answer.set_result(self._rows)
         return True
 
     def fail(self, error: OutboundError) -> None:

@@ -85,7 +85,7 @@ class Asterisk(Provider):
         return listener.overheard(sample, folder)
 
     def authenticate(self, request: Request, secrets: Secrets) -> None:
-        """The dialplan may ask; nobody may tell: what is told comes by AMI. The secret part of the address is the proof."""
+        """The dialplan may ask, and proves itself by the secret part of the address; nobody may tell: that is AMI's."""
         if request.path.strip("/") != ROUTE or request.method != "GET":
             raise Refused(404, "not_found")
 

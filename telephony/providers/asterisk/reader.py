@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .channels import is_local, is_real
@@ -105,11 +105,20 @@ class Reader:
         self.calls: dict[str, Call] = {}
         self._call_of: dict[str, str] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._ahead = timedelta()
 
     def hear(self, message: Message, at: datetime) -> list[Told]:
-        """What an event changes. Events that say nothing to us, and what is none, change nothing."""
+        """What an event changes. Events that say nothing to us, and what is none, change nothing.
+
+        `at`: when it came; a PBX with `timestampevents` says by its own clock when it happened.
+        """
         handler = _HANDLERS.get(message.event)
-        return handler(self, message, at) if handler else []
+        if handler is None:
+            return []
+        if said := _seconds(message["timestamp"]):
+            moment = datetime.fromtimestamp(said, UTC)
+            self._ahead, at = moment - at, moment
+        return handler(self, message, at)
 
     # --- Channels
 
@@ -287,12 +296,13 @@ class Reader:
     ) -> list[Told]:
         """All channels there are (`CoreShowChannel`), and what the variables of calls' first channels say, by their
         Uniqueid. What we knew and is not there any more has ended unheard, unless it was heard of after `since`."""
-        listed = list(listed)
+        listed, at = list(listed), at + self._ahead
+        since = since + self._ahead if since else None
         self._miss({message["uniqueid"] for message in listed}, at, since or at - SILENCE)
         changed: dict[str, Call] = {}
         for message in listed:
             new = message["uniqueid"] not in self._call_of
-            if (found := self._leg(message, at)) and self._note_seen(*found, message, at, new):
+            if (found := self._leg(message, at)) and self._note_seen(found[1], message, at, new):
                 changed[found[0].id] = found[0]
         for call in changed.values():
             self._note_variables(call, (variables or {}).get(call.id, {}), at)
@@ -313,7 +323,7 @@ class Reader:
                 self._over(call, "", at)
 
     @staticmethod
-    def _note_seen(call: Call, leg: Leg, message: Message, at: datetime, new: bool) -> bool:
+    def _note_seen(leg: Leg, message: Message, at: datetime, new: bool) -> bool:
         """Whether that told us something."""
         talks = bool(message["bridgeid"]) and leg.joined is None
         if new:
@@ -351,7 +361,7 @@ def _seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         return 0.0
-    return value if 0 < value < 1e11 else 0.0
+    return value if 0 < value < 7e9 else 0.0
 
 
 _HANDLERS = {

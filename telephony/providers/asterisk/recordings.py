@@ -26,7 +26,9 @@ def fetch(http: Http, secrets: Secrets, name: str, path: str) -> Audio | None:
     kind, base = secrets.get("recordings", NO_RECORDINGS), secrets.get("recordings_url", "").rstrip("/")
     if kind == NO_RECORDINGS or not base:
         raise Rejected("the recording stays on the PBX: this connection has no address of recordings", code="no_way")
-    url = f"{base}/recordings/stored/{_stored(name, path)}/file" if kind == ARI else f"{base}/{quote(_below(name, path))}"
+    url = (
+        f"{base}/recordings/stored/{_stored(name, path)}/file" if kind == ARI else f"{base}/{quote(_below(name, path))}"
+    )
     try:
         audio = Audio.fetched(http, url, headers=authorization(secrets))
     except VendorFault as error:

@@ -65,12 +65,12 @@ def refusal(answer: Message) -> OutboundError:
 
 
 class Session:
-    """A context manager. Its methods raise `outbound.errors`; each action and its answer are recorded, without secrets."""
+    """A context manager; raises `outbound.errors`. Each action and its answer are recorded, without secrets."""
 
     def __init__(self, http: Http, secrets: Secrets, *, deadline: float | None = None):
         self._http, self._secrets = http, secrets
         self._end = time.monotonic() + (http.deadline if deadline is None else deadline)
-        self._messages, self._waiting = Messages(), [Message()][:0]
+        self._messages, self._waiting = Messages(), list[Message]()
         self._ids = itertools.count(1)
         self._url = f"ami://{secrets.get('ami_host', '')}:{port(secrets)}"
 
@@ -94,7 +94,9 @@ class Session:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._socket.close()
 
     def ask(self, name: str, action_id: str = "", **fields: str | Iterable[str]) -> Message:
@@ -169,9 +171,7 @@ class Session:
             raise DeadlineExceeded("no answer in time", code="timeout")
         return left
 
-    def _record(
-        self, name: str, sent: bytes, answers: list[Message], at: datetime, began: float, failure: str
-    ) -> None:
+    def _record(self, name: str, sent: bytes, answers: list[Message], at: datetime, began: float, failure: str) -> None:
         secrets = [*self._http.secrets, *([] if name != "Login" else [self._key(sent)])]
         told = "\n\n".join("\n".join(f"{key}: {value}" for key, value in each.items()) for each in answers[:50])
         self._http.record(
