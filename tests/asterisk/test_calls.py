@@ -8,7 +8,7 @@ import pytest
 
 from .calls import CALLS, Truth, ended, talk
 from .lab import Lab, line
-from .world import MANAGED, World, world
+from .world import World, world
 
 pytestmark = pytest.mark.process
 
@@ -113,17 +113,18 @@ def test_a_talk_is_handed_on(scene: World) -> None:
 
 
 def test_the_dialplan_asks_and_the_personal_manager_gets_the_call(scene: World) -> None:
+    client = scene.managed
     scene.lab.pbx.set_global("HUB", f"{scene.address}route?")
-    calling = scene.lab.outside.dial(line(4), me=MANAGED)
-    manager = scene.lab.phone(119).rings(by=MANAGED).answer()
+    calling = scene.lab.outside.dial(line(4), me=client)
+    manager = scene.lab.phone(119).rings(by=client).answer()
     talk()
     calling.hang_up()
     ended(manager, calling)
     scene.settle()
-    scene.agrees(Truth(MANAGED, "119", talk=manager.talked, recorded=True))
+    scene.agrees(Truth(client, "119", talk=manager.talked, recorded=True))
     # Once more: now his client is known here, and no CRM is asked.
-    calling = scene.lab.outside.dial(line(4), me=MANAGED)
-    scene.lab.phone(119).rings(by=MANAGED)
+    calling = scene.lab.outside.dial(line(4), me=client)
+    scene.lab.phone(119).rings(by=client)
     calling.hang_up()
     scene.settle()
     sql = "SELECT code, details FROM telephony_decision WHERE kind = 'routing' AND code = 'manager_found' ORDER BY id"

@@ -29,8 +29,6 @@ from .lab import EXTENSIONS, SECRET, USER, Lab
 DEFAULT = 1
 """The default responsible; every other user of the CRM has the number of his extension."""
 CODES = {"answered": "200", "missed": "304", "busy": "486"}
-MANAGED = "79000000700"
-"""A client whose personal manager is 119."""
 _clients = itertools.count(79_010_000_001)
 WEB_USER, WEB_PASSWORD = "recordings", "web-secret"
 
@@ -38,21 +36,21 @@ WEB_USER, WEB_PASSWORD = "recordings", "web-secret"
 class World:
     """One company between its PBX and its CRM."""
 
-    def __init__(self, stack: Stack, lab: Lab, bitrix: Bitrix24Emulator, wire: Wire, recordings: str):
+    def __init__(self, stack: Stack, lab: Lab, bitrix: Bitrix24Emulator, wire: Wire, recordings: str, managed: str):
         self.stack, self.lab, self.bitrix, self.wire = stack, lab, bitrix, wire
+        self.managed = managed
+        """A client whose personal manager is 119."""
         made = stack.provision(_company(bitrix.url, wire.port, recordings))
         self.address: str = made["connections"]["pbx"]["webhook_url"]
         bitrix.fire_app_install(made["crm_credentials"]["portal"]["handler_url"])
         self.listening()
 
-    def listening(self, since: Any = None) -> Any:
-        """Wait until the product hears everything, for a longer time than `since` if that is given; since when."""
+    def listens(self) -> bool:
+        """Whether the product hears everything, as it knows."""
+        return bool(self.stack.rows("SELECT 1 AS one FROM telephony_listening WHERE up_since IS NOT NULL"))
 
-        def up() -> Any:
-            rows = self.stack.rows("SELECT up_since FROM telephony_listening")
-            return next((row["up_since"] for row in rows if row["up_since"] != since), None)
-
-        return wait_until(up, lambda: f"nobody listens\n{self.logs()}")
+    def listening(self) -> None:
+        wait_until(self.listens, lambda: f"nobody listens\n{self.logs()}")
 
     def logs(self) -> str:
         return "\n".join(self.stack.log(role)[-2000:] for role in self.stack.processes)
@@ -94,14 +92,18 @@ class World:
         return [card for card in self.bitrix.calls if card.phone == f"+{client}"]
 
     def settle(self) -> None:
-        """Nobody talks, and the product has nothing left to do."""
+        """Nobody talks, and all that comes of it is done."""
         self.lab.quiet()
         sql = "SELECT * FROM telephony_call WHERE state <> 'finished'"
-        wait_until(lambda: not self.stack.rows(sql), lambda: f"{self.stack.rows(sql)}\n{self.logs()}")
+        wait_until(lambda: not self.stack.rows(sql), lambda: f"{self.stack.rows(sql)}\n{self.logs()}", timeout=40)
+        self.work_off()
+        wait_until(lambda: not self._live(), lambda: f"without an end: {self._live()}\n{self.logs()}")
+
+    def work_off(self) -> None:
+        """The product has nothing left to do."""
         # Recordings are asked for some seconds after the end: now is as good.
         self.stack.rows("UPDATE telephony_recording SET due_at = '2000-01-01' WHERE state = 'ready'")
         self.stack.wait_quiet(20)
-        wait_until(lambda: not self._live(), lambda: f"without an end: {self._live()}\n{self.logs()}")
 
     def _live(self) -> list[str]:
         return [f"{card.phone}: {card.history}" for card in self.bitrix.calls if card.live]
@@ -152,10 +154,12 @@ class World:
         with requests.Session() as browser:
             signin = f"{self.stack.url}/login/"
             browser.get(signin, timeout=10).raise_for_status()
-            known = {"username": "owner@flowers.example", "password": "demo-Passw0rd-1"}
+            known = {"email": "owner@flowers.example", "password": "demo-Passw0rd-1"}
             for url, form in ((signin, known), (self.stack.url + path, fields)):
                 token = {"csrfmiddlewaretoken": browser.cookies["callbridge_csrf"]}
-                browser.post(url, form | token, headers={"Referer": url}, timeout=20).raise_for_status()
+                page = browser.post(url, form | token, headers={"Referer": url}, timeout=20)
+                assert page.ok, page.text
+                assert not page.url.startswith(signin), "nobody is signed in"
 
 
 def _company(bitrix_url: str, ami_port: int, recordings: str) -> dict[str, Any]:
@@ -223,12 +227,13 @@ def web_folder(folder: Path) -> Iterator[str]:
 @contextmanager
 def world(kind: str, lab: Lab, folder: Path) -> Iterator[World]:
     users = [User(each, "Operator", str(each), str(each)) for each in EXTENSIONS]
+    managed = str(next(_clients))
     config = PortalConfig(bucket_size=500)
     config.users = [User(DEFAULT, "Admin", "Portal", admin=True), *users]
-    config.clients = [Client("CONTACT", 700, "Pavel Managed", (f"+{MANAGED}",), 119)]
+    config.clients = [Client("CONTACT", 700, "Pavel Managed", (f"+{managed}",), 119)]
     with ExitStack() as exits:
         wire = exits.enter_context(Wires("asterisk")).lay(lab.pbx.ami_port)
         recordings = exits.enter_context(web_folder(lab.pbx.monitor))
         bitrix = exits.enter_context(Bitrix24Emulator([config]))
         stack = exits.enter_context(running(kind, folder, listens=True))
-        yield World(stack, lab, bitrix, wire, recordings)
+        yield World(stack, lab, bitrix, wire, recordings, managed)
