@@ -113,7 +113,7 @@ def _verdict(run: HistoryRun, call: Call | None, told: ToldByHistory, folded: Fo
         return Verdict.UNKNOWN
     if not call.finished:
         return Verdict.GOING_ON if _goes_further(run, call, folded) else Verdict.UNFINISHED
-    if _contradicts(call, folded) or _says_why(run, call, folded):
+    if _contradicts(run, call, folded) or _says_why(run, call, folded):
         return Verdict.DIFFERENT
     lifted = call.source == Source.IMPORT and not told.journal_only
     return Verdict.UNWRITTEN if lifted else Verdict.SAME
@@ -125,11 +125,11 @@ def _goes_further(run: HistoryRun, call: Call, folded: FoldedCall) -> bool:
     return any(moment + shift_of(run.connection) > folded.ended_at for moment in moments if folded.ended_at)
 
 
-def _contradicts(call: Call, folded: FoldedCall) -> bool:
+def _contradicts(run: HistoryRun, call: Call, folded: FoldedCall) -> bool:
     """Whether somebody talked, how long, and of what there is audio. Finer reasons live events know better."""
     if (call.outcome == Outcome.ANSWERED) != (folded.outcome is Outcome.ANSWERED):
         return True
-    if abs(call.talk_seconds - folded.talk_seconds) > TALK_SECONDS:
+    if run.connection.protocol.history_counts_talk and abs(call.talk_seconds - folded.talk_seconds) > TALK_SECONDS:
         return True
     return not set(folded.recordings) <= {row.key for row in call.audio}
 

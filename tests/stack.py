@@ -80,14 +80,14 @@ class Stack:
     """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
     a web, a worker and a schedule process).
 
-    `postgres` and `redis` are addresses of servers to be used instead of the usual ones. `listens`: PBXs that push
-    nothing by themselves are listened to.
+    `postgres` and `redis` are addresses of servers to be used instead of the usual ones. `listens`: also the process
+    that holds the lines to PBXs.
     """
 
     def __init__(
         self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", listens: bool = False, **environment: str
     ):
-        self.kind, self.folder, self._listens = kind, folder, listens
+        self.kind, self.folder, self.listens = kind, folder, listens
         self._postgres, self._redis = postgres or POSTGRES, redis or REDIS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -135,11 +135,13 @@ class Stack:
         web = {"web": ["serve", "--port", str(self.port)]}
         if self.kind == "embedded":
             return web
-        others = {
+        lines = {"listen": ["listen"]} if self.listens else {}
+        return {
+            **web,
+            **lines,
             "worker": ["rundramatiq", "--processes", "1", "--threads", "48", "--queues", *QUEUES],
             "schedule": ["schedule"],
         }
-        return web | others | ({"listen": ["listen"]} if self._listens else {})
 
     def start(self) -> Stack:
         self.manage("migrate", "--verbosity", "0")

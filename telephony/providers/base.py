@@ -435,6 +435,9 @@ class Provider(Vendor, ABC):
     sums_up: ClassVar[bool] = True
     """Whether its events say in the end what a call came to (`Summary`). Where they do not, a call is over with its
     last leg, and the history, which knows more, is asked soon."""
+    history_counts_talk: ClassVar[bool] = True
+    """Whether its history counts from when people talked. Where a menu or a queue that answered counts too, live events
+    know better for how long, and the history only whether."""
     rings_phones: ClassVar[bool] = False
     """Whether its questions are answered with a phone to ring: where the manager has none, nothing is forwarded."""
     names_dials: ClassVar[bool] = True

@@ -369,12 +369,25 @@ class Emulator(Pbx):
     def select(self, asked: Asked) -> Any:
         """`SELECT columns FROM cdr [WHERE calldate BETWEEN …]`."""
         text = asked.body.decode()
+        if " FROM cel " in text:
+            rows = [each for call in self.calls for each in joins(call)]
+            return _result(["linkedid", "channame", "joined"], rows)
         columns = [name.strip() for name in text.partition("SELECT ")[2].partition(" FROM ")[0].split(",")]
         times = re.findall(r"'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)'", text)
         rows = [row for call in self.calls for row in records(call)]
         if times:
             rows = [row for row in rows if times[0] <= row["calldate"] <= times[1]]
         return _result(columns, [[str(row[name]) for name in columns] for row in rows])
+
+
+def joins(call: Call) -> list[list[str]]:
+    """When channels came together with somebody, as `cel` has it."""
+    talked = [row for row in records(call) if row["billsec"]]
+    found = []
+    for row in talked:
+        end = datetime.fromisoformat(row["calldate"]) + timedelta(seconds=row["duration"] - row["billsec"])
+        found.append([call.id, row["dstchannel"], f"{end:%Y-%m-%d %H:%M:%S}"])
+    return found
 
 
 def records(call: Call) -> list[dict[str, Any]]:

@@ -185,6 +185,7 @@ class Pbx(ABC):
         self.hung_up: list[str] = []
         self.transferred: list[tuple[str, str]] = []
         self.answers: list[Told] = []
+        self.connects = 0  # of those who listen
         self.url = ""
         self._endpoints = [
             (*function.endpoint, getattr(self, name))

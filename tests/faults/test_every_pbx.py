@@ -39,6 +39,14 @@ class Line:
         self.session = requests.Session()
 
     def deliver(self, wire: Wire) -> Told:
+        """To whoever listens now, of a PBX that pushes nothing: what nobody hears its history tells."""
+        if self.pbx.listened_to:
+            self.pbx.speak(wire)
+            time.sleep(0.005)
+            return Told(200)
+        return self._push(wire)
+
+    def _push(self, wire: Wire) -> Told:
         url = f"{self.url}{wire.path}" + (f"?{wire.query}" if wire.query else "")
         while True:
             try:
@@ -121,7 +129,7 @@ class Installation:
             "from telephony.models import Connection",
             "now = timezone.now()",
             "for row in Connection.objects.all():",
-            "    if not row.protocol.sums_up:",
+            "    if not row.protocol.sums_up or row.protocol.listens:",
             "        history.start(row, history.Kind.SCHEDULED, now - timedelta(hours=6), now)",
         )
         self.stack.shell("\n".join(lines))
@@ -170,7 +178,7 @@ def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "production":
         needs(production_missing())
     with ExitStack() as exits:
-        stack = exits.enter_context(running(request.param, tmp_path_factory.mktemp(request.param)))
+        stack = exits.enter_context(running(request.param, tmp_path_factory.mktemp(request.param), listens=True))
         installation = Installation(stack, exits)
         yield installation, installation.play()
 
@@ -181,7 +189,7 @@ def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_every_call_is_here_once_and_in_the_crm_once(ended: tuple[Installation, Any], slug: str) -> None:
     installation, played = ended
     crm, line = installation.crms[slug], installation.lines[slug]
-    assert line.again > 0, "the product was never away: nothing is proved"
+    assert line.again > 0 or line.pbx.connects > 1, "the product was never away: nothing is proved"
     assert line.pbx.violations == []
     for call in played[slug]:
         rows = installation.stack.rows("SELECT * FROM telephony_call WHERE key = %s", call.id)

@@ -12,14 +12,15 @@ from .channels import matcher
 
 PLAIN, TLS, ANY_CERTIFICATE = "no", "yes", "any"
 NO_RECORDINGS, ARI, WEB = "no", "ari", "web"
-_VENDOR = "Asterisk"
 
 
 def _patterns(text: str) -> None:
     try:
         matcher(text)
     except ValueError as error:
-        raise ValidationError(pgettext_lazy(_VENDOR, "Write numbers, names with *, or patterns like _1XX")) from error
+        raise ValidationError(
+            pgettext_lazy("Asterisk", "Write numbers, names with *, or patterns like _1XX")
+        ) from error
 
 
 class AsteriskForm(forms.Form):

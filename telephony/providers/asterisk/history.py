@@ -1,8 +1,9 @@
 """Call records (CDR) of the PBX's database, and the legs that they tell of.
 
 A record is a leg that was dialled, a Local half, or what the dialplan did besides; `linkedid` is the call. Somebody has
-talked only where a phone or a trunk was dialled and answered: a queue or a menu is "answered" too. Times are local.
-Source: FreePBX's table `cdr`; records of Asterisk 16 and 22 in the recorded streams.
+talked only where a phone or a trunk was dialled and answered: a queue or a menu is "answered" too, and then the record
+counts from there. When somebody came together with somebody the table of channel events (CEL) tells, where there is one.
+Times are local. Source: FreePBX's table `cdr`; records of Asterisk 16 and 22 in the recorded streams.
 """
 
 from __future__ import annotations
@@ -60,12 +61,13 @@ class Row(Model):
 def legs(http: Http, secrets: Secrets, since: datetime, until: datetime) -> Iterator[HistoryLeg]:
     """The legs of all calls that began in the period."""
     where = zone(secrets.get("timezone", ""))
-    rows = _rows(http, secrets, (since - LONGEST).astimezone(where), (until + LONGEST).astimezone(where))
+    period = (since - LONGEST).astimezone(where), (until + LONGEST).astimezone(where)
+    rows, joined = _rows(http, secrets, *period), _joined(http, secrets, *period)
     calls: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         calls[row.linkedid].append(row)
     for call, his in calls.items():
-        told = read(call, his, plan_of(secrets), where)
+        told = read(call, his, plan_of(secrets), where, joined)
         if told and since <= min(leg.started_at for leg in told) <= until:
             yield from told
 
@@ -73,16 +75,20 @@ def legs(http: Http, secrets: Secrets, since: datetime, until: datetime) -> Iter
 # --- Records ----------------------------------------------------------------------------------------------------------
 
 
-def read(call: str, rows: list[Row], plan: Plan, where: tzinfo) -> list[HistoryLeg]:
-    """The legs of one call; nothing where its times are none, or where nobody was called."""
+def read(
+    call: str, rows: list[Row], plan: Plan, where: tzinfo, joined: Mapping[tuple[str, str], str] | None = None
+) -> list[HistoryLeg]:
+    """The legs of one call; nothing where its times are none, or where nobody was called. `joined`: when a channel of a
+    call came together with somebody."""
     rows = sorted(rows, key=lambda row: (row.calldate, row.sequence or 0))
     if any(local(row.calldate, where) == NO_TIME for row in rows):
         return []
-    return [*_Records(call, rows, plan, where).legs()]
+    return [*_Records(call, rows, plan, where, joined or {}).legs()]
 
 
 class _Records:
-    def __init__(self, call: str, rows: list[Row], plan: Plan, where: tzinfo):
+    def __init__(self, call: str, rows: list[Row], plan: Plan, where: tzinfo, joined: Mapping[tuple[str, str], str]):
+        self.joined = joined
         self.call, self.rows, self.plan, self.where = call, rows, plan, where
         self.root = next((row for row in rows if row.uniqueid == call), rows[0])
         self.dialled = [row for row in rows if plan.kind(row.dstchannel) is not Kind.NOBODY]
@@ -159,9 +165,13 @@ class _Records:
 
     @staticmethod
     def _talked(row: Row) -> bool:
-        return (
-            row.disposition == "ANSWERED" and bool(row.dstchannel) and (row.billsec or 0) > 0 and row.lastapp != "Queue"
-        )
+        return row.disposition == "ANSWERED" and bool(row.dstchannel) and (row.billsec or 0) > 0
+
+    def _answered(self, row: Row, began: datetime, ended: datetime) -> datetime:
+        exact = local(self.joined.get((self.call, row.dstchannel), ""), self.where)
+        if exact != NO_TIME and began <= exact <= ended:
+            return exact
+        return max(began, ended - timedelta(seconds=row.billsec or 0))
 
     def _leg(self, row: Row, caller: Party, callee: Party, recordings: tuple[str, ...]) -> HistoryLeg:
         began = local(row.calldate, self.where)
@@ -174,7 +184,7 @@ class _Records:
             callee=callee,
             virtual_number=self._line,
             started_at=began,
-            answered_at=ended - timedelta(seconds=row.billsec or 0) if talked else None,
+            answered_at=self._answered(row, began, ended) if talked else None,
             ended_at=ended,
             why=Outcome.ANSWERED if talked else self._why(row),
             recordings=recordings,
@@ -209,6 +219,21 @@ def _rows(http: Http, secrets: Secrets, since: datetime, until: datetime) -> lis
         except ValidationError:  # a record that belongs to no call
             continue
     return found
+
+
+def _joined(http: Http, secrets: Secrets, since: datetime, until: datetime) -> dict[tuple[str, str], str]:
+    """When channels first came together with somebody, by call and channel; empty where that is not kept, or not ours to
+    read."""
+    text = (
+        "SELECT linkedid, channame, MIN(eventtime) AS joined FROM cel "
+        "WHERE eventtype = 'BRIDGE_ENTER' AND eventtime BETWEEN %s AND %s GROUP BY linkedid, channame"
+    )
+    period = tuple(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (since, until))
+    try:
+        rows = _asked(http, secrets, text, period)
+    except (Rejected, CredentialsRefused):
+        return {}
+    return {(str(row["linkedid"]), str(row["channame"])): str(_text(row["joined"])) for row in rows}
 
 
 def _text(value: Any) -> Any:

@@ -75,6 +75,7 @@ class Asterisk(Provider):
     wire_names = {"ari_user": "recordings_user", "ari_secret": "recordings_password"}
     methods = frozenset({"GET"})
     answer_seconds = 1.5
+    history_counts_talk = False
 
     # --- What the PBX tells
 
