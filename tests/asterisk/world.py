@@ -110,12 +110,12 @@ class World:
 
     # --- What must have become of them
 
-    def agrees(self, truth: Truth) -> None:
-        """Journal and CRM have the call once, as it was."""
+    def agrees(self, truth: Truth, within: float = 1.0) -> None:
+        """Journal and CRM have the call once, as it was; the length of the talk is right `within` so many seconds."""
         row = self.row(truth.client)
         assert (row["state"], row["direction"]) == ("finished", truth.direction)
         assert (row["outcome"], row["extension"]) == (truth.outcome, truth.extension)
-        assert abs(row["talk_seconds"] - truth.talk) <= 1
+        assert abs(row["talk_seconds"] - truth.talk) <= within
         (card,) = self.cards(truth.client)
         assert card.finish is not None
         assert [what for _, what, _ in card.history].count("finish") == 1
