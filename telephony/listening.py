@@ -147,20 +147,36 @@ class Switchboard:
     # --- Leases (in a thread)
 
     def _mine(self) -> dict[int, Known]:
-        """The connections that we listen to from now on: who has no listener gets us."""
+        """The connections that we listen to from now on: who has no listener gets us. Nothing is written where nothing
+        is to be listened to, and every few seconds else."""
         slugs = [slug for slug, provider in registry.all_providers().items() if provider.listens]
-        now = timezone.now()
         wanted = Connection.objects.filter(provider__in=slugs, active=True)
         for connection in wanted.filter(listening=None):
             Listening.objects.get_or_create(connection=connection)
-        rows = Listening.objects.filter(connection__in=wanted)
-        free = Q(lease=self._lease) | Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * LEASE)
-        with hot_write():
-            rows.filter(free).update(lease=self._lease, lease_until=now + LEASE)
-            Listening.objects.filter(connection__active=False).exclude(up_since=None).update(up_since=None, error="")
+        now = timezone.now()
+        rows = list(Listening.objects.filter(connection__in=wanted))
+        if due := [row.pk for row in rows if self._is_due(row, now)]:
+            with hot_write():
+                Listening.objects.filter(pk__in=due).filter(self._free(now)).update(
+                    lease=self._lease, lease_until=now + LEASE
+                )
+            rows = list(Listening.objects.filter(connection__in=wanted))
+        paused = Listening.objects.filter(connection__active=False).exclude(up_since=None)
+        if paused.exists():
+            paused.update(up_since=None, error="")
         directory.refresh()
-        ids = rows.filter(lease=self._lease).values_list("connection_id", flat=True)
-        return {connection_id: directory.by_id(connection_id) for connection_id in ids}
+        mine = [row.connection_id for row in rows if row.lease == self._lease]
+        return {connection_id: directory.by_id(connection_id) for connection_id in mine}
+
+    def _is_due(self, row: Listening, now: datetime) -> bool:
+        """Whether the lease is free, or ours and to be renewed."""
+        if row.lease_until is None or not now < row.lease_until < now + 2 * LEASE:
+            return True
+        return row.lease == self._lease and row.lease_until < now + LEASE * 2 / 3
+
+    def _free(self, now: datetime) -> Q:
+        long_ago = Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_until__gte=now + 2 * LEASE)
+        return Q(lease=self._lease) | long_ago
 
     def _give_back(self) -> None:
         with hot_write():

@@ -80,14 +80,13 @@ class Stack:
     """One installation. `kind` is `embedded` (SQLite, everything in one process) or `production` (PostgreSQL, Redis,
     a web, a worker and a schedule process).
 
-    `postgres` and `redis` are addresses of servers to be used instead of the usual ones. `listens`: also the process
-    that holds the lines to PBXs.
+    `listens`: also the process that holds the lines to PBXs. `postgres` and `redis` are addresses of servers to be used
+    instead of the usual ones.
     """
 
-    def __init__(
-        self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", listens: bool = False, **environment: str
-    ):
-        self.kind, self.folder, self.listens = kind, folder, listens
+    def __init__(self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", **environment: str):
+        self.kind, self.folder = kind, folder
+        self.listens = False
         self._postgres, self._redis = postgres or POSTGRES, redis or REDIS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -267,7 +266,8 @@ class Stack:
 @contextmanager
 def running(kind: str, folder: Path, *, listens: bool = False, **environment: str) -> Iterator[Stack]:
     """A stack that runs meanwhile; its logs stay in `folder`."""
-    stack = Stack(kind, folder, listens=listens, **environment)
+    stack = Stack(kind, folder, **environment)
+    stack.listens = listens
     try:
         yield stack.start()
     finally:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.stack import wait_until
+
 from .calls import CALLS, Truth, ended, talk
 from .lab import Lab, line
 from .world import World, world
@@ -68,9 +70,9 @@ def test_a_click_that_the_employee_does_not_take_calls_nobody(scene: World) -> N
     client = scene.client()
     started = scene.bitrix.fire_call_start(101, f"+{client}", line(0))
     scene.lab.phone(101).rings().refuse()
-    scene.settle()
     (card,) = scene.cards(client)
     assert card.call_id == started["call_id"]
+    wait_until(lambda: card.finish, "the CRM is told that nobody was called")
     assert card.finish is not None
     assert (card.finish.user_id, card.finish.duration) == (101, 0)
     assert card.finish.status_code != "200"

@@ -370,8 +370,8 @@ class Emulator(Pbx):
         """`SELECT columns FROM cdr [WHERE calldate BETWEEN …]`."""
         text = asked.body.decode()
         if " FROM cel " in text:
-            rows = [each for call in self.calls for each in joins(call)]
-            return _result(["linkedid", "channame", "joined"], rows)
+            joined = [each for call in self.calls for each in joins(call)]
+            return _result(["linkedid", "channame", "joined"], joined)
         columns = [name.strip() for name in text.partition("SELECT ")[2].partition(" FROM ")[0].split(",")]
         times = re.findall(r"'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)'", text)
         rows = [row for call in self.calls for row in records(call)]

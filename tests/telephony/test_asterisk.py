@@ -36,7 +36,8 @@ from telephony.providers.base import Advice, Fact, Outcome, Request
 from telephony.providers.values import zone
 from tests.conftest import needs
 from tests.emulators.asterisk import CDR_PASSWORD, CDR_USER, Emulator, Story, records
-from tests.emulators.pbx import SCENARIOS, Call, Told as Answered, Wire
+from tests.emulators.pbx import SCENARIOS, Asked, Call, Wire
+from tests.emulators.pbx import Told as Answered
 from tests.factories import ConnectionFactory
 from tests.stack import free_port, wait_until
 
@@ -496,7 +497,12 @@ def test_a_recording_that_is_empty_or_still_written_is_not_there_yet(world: Worl
 
 def test_a_recording_by_ari_is_asked_for_by_its_name_below_the_folder(world: World) -> None:
     asked: list[str] = []
-    world.pbx._endpoints.append(("GET", "/ari/*", lambda each: asked.append(each.path) or b"RIFF" + bytes(100)))
+
+    def answer(each: Asked) -> bytes:
+        asked.append(each.path)
+        return b"RIFF" + bytes(100)
+
+    world.pbx._endpoints.append(("GET", "/ari/*", answer))
     secrets = {**world.secrets, "recordings": "ari", "recordings_url": f"{world.pbx.url}/ari"}
     PROVIDER.recording(world.http, secrets, "a.wav", "/var/spool/asterisk/recording/2026/01/02/a.wav")
     assert asked == ["/ari/recordings/stored/2026%2F01%2F02%2Fa/file"]

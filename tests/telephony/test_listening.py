@@ -148,7 +148,7 @@ def test_of_two_switchboards_one_listens(world: World) -> None:
         with world.listening():
             world.pbx.play(ANSWERED)
             world.wait_for(state="finished")
-            assert world.pbx.connects == 1  # type: ignore[attr-defined]
+            assert world.pbx.connects == 1
 
 
 def test_what_is_heard_while_the_database_is_away_is_stored_afterwards(
@@ -156,7 +156,8 @@ def test_what_is_heard_while_the_database_is_away_is_stored_afterwards(
 ) -> None:
     from telephony import inbox
 
-    stored, refused = inbox.store, []
+    stored = inbox.store
+    refused: list[list[InboxEvent]] = []
 
     def away(events: list[InboxEvent]) -> None:
         if len(refused) < 3:
@@ -188,7 +189,7 @@ def test_the_process_listens_and_ends_in_seconds(slug: str, tmp_path: Any) -> No
         beside = subprocess.Popen([sys.executable, "manage.py", "listen"], cwd=ROOT, env=stack.environment)
         try:
             stack.terminate("web")
-            wait_until(lambda: pbx.connects > 1, "nobody has taken the line over", 40)  # type: ignore[attr-defined]
+            wait_until(lambda: pbx.connects > 1, "nobody has taken the line over", 40)
         finally:
             beside.send_signal(signal.SIGTERM)
             assert beside.wait(10) == 0

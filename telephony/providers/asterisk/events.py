@@ -186,7 +186,7 @@ class _Facts:
             return number_of(caller.number) if caller else ""
         if self.direction is Direction.INTERNAL:
             return ""
-        dialled = next((number for leg in self.trunks if (number := number_in(leg.dialled))), "")
+        dialled = next((number for leg in self._outside if (number := number_in(leg.dialled))), "")
         return dialled or number_of(self.call.wanted) or number_of(self.first.exten if self.first else "")
 
     @property
@@ -266,8 +266,8 @@ class _Facts:
     @property
     def _shown(self) -> str:
         """The company's number that the client sees, where the dialplan has set one."""
-        numbers = (number_of(leg.shown) for leg in self.trunks if not self.plan.is_extension(leg.shown))
-        return next(filter(None, numbers), "")
+        shown = (number_of(leg.shown) for leg in self.trunks if not self.plan.is_extension(leg.shown))
+        return next((number for number in shown if number and number != self._client), "")
 
     def _internal(self) -> Iterator[Parsed]:
         for leg in self.phones:

@@ -2,8 +2,8 @@
 
 A record is a leg that was dialled, a Local half, or what the dialplan did besides; `linkedid` is the call. Somebody has
 talked only where a phone or a trunk was dialled and answered: a queue or a menu is "answered" too, and then the record
-counts from there. When somebody came together with somebody the table of channel events (CEL) tells, where there is one.
-Times are local. Source: FreePBX's table `cdr`; records of Asterisk 16 and 22 in the recorded streams.
+counts from there. When people came together the table of channel events (CEL) tells, where there is one. Times are
+local. Source: FreePBX's table `cdr`; records of Asterisk 16 and 22 in the recorded streams.
 """
 
 from __future__ import annotations
@@ -222,8 +222,7 @@ def _rows(http: Http, secrets: Secrets, since: datetime, until: datetime) -> lis
 
 
 def _joined(http: Http, secrets: Secrets, since: datetime, until: datetime) -> dict[tuple[str, str], str]:
-    """When channels first came together with somebody, by call and channel; empty where that is not kept, or not ours to
-    read."""
+    """When channels first came together with somebody, by call and channel; empty where we cannot read that."""
     text = (
         "SELECT linkedid, channame, MIN(eventtime) AS joined FROM cel "
         "WHERE eventtype = 'BRIDGE_ENTER' AND eventtime BETWEEN %s AND %s GROUP BY linkedid, channame"
