@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_call_is_hung_up_from_the_portal(scene: World) -> None:
     calling = scene.lab.outside.dial(line(101), me=client)
     employee = scene.lab.phone(101).rings(by=client).answer()
     row = scene.wait_row(client, "answered")
-    scene.press(f"/calls/{row['uuid']}/hangup/")
+    scene.press(f"/calls/{UUID(str(row['uuid']))}/hangup/")
     ended(employee, calling)
     assert (employee.ended_here, calling.ended_here) == (False, False)
     scene.settle()
