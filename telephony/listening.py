@@ -53,7 +53,7 @@ CONNECT_SECONDS = 5.0
 MOST_WAITING = 50_000
 """Events of one line that may wait for the disk; with more of them the line is given up, and the history tells."""
 GRACE = timedelta(seconds=20)
-"""A call that the PBX does not name any more may have been told to be over a moment ago."""
+"""That a call is over may have been told a moment ago, and lies still in the inbox."""
 
 heard = Counter("callbridge_lines_heard", "Events heard on lines to PBXs", ["provider"])
 lines_up = Gauge("callbridge_lines_up", "Lines to PBXs that are up in this process", multiprocess_mode="livesum")
@@ -189,6 +189,14 @@ def forget_leases() -> None:
     Listening.objects.exclude(lease=None).update(lease=None, lease_until=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """All calls that a PBX named as going on. One that it did not name and that was heard of `before` has ended."""
+
+    calls: frozenset[str]
+    before: datetime
+
+
 @dataclass(slots=True)
 class _Lost:
     """Calls of ours that the PBX does not name any more. `run`: the look into the history that shall tell their end."""
@@ -209,7 +217,8 @@ class _Kept(Line):
         self._is_up = False
         self._told_up = False
         self._was_up = 0.0
-        self._known_by_pbx: frozenset[str] | None = None
+        self._connected_at = timezone.now()
+        self._known_by_pbx: _Named | None = None
         self._lost: list[_Lost] = []
         self._over = False
         self.task = asyncio.create_task(self._live())
@@ -261,7 +270,8 @@ class _Kept(Line):
         self._something.set()
 
     def up(self, calls: Collection[str]) -> None:
-        self._known_by_pbx = frozenset(calls)
+        since = timezone.now() - GRACE if self._is_up else self._connected_at
+        self._known_by_pbx = _Named(frozenset(calls), since)
         if not self._is_up:
             self._is_up, self._was_up = True, time.monotonic()
             lines_up.inc()
@@ -273,6 +283,7 @@ class _Kept(Line):
         tries = 0
         while True:
             words = ""
+            self._connected_at = timezone.now()
             try:
                 await self._listener.listen(self)
             except OutboundError as error:
@@ -319,8 +330,8 @@ class _Kept(Line):
     async def tick(self) -> None:
         """Every now and then: the line is up, what it lacks is asked for."""
         if self._is_up and not self._waiting:
-            calls, self._known_by_pbx = self._known_by_pbx, None
-            await self._board.in_database(self._note_up, calls)
+            named, self._known_by_pbx = self._known_by_pbx, None
+            await self._board.in_database(self._note_up, named)
         if self._lost:
             await self._board.in_database(self._close_lost)
 
@@ -334,20 +345,20 @@ class _Kept(Line):
             self._rows().filter(up_since=None, down_since=None).update(down_since=now)
             self._rows().update(up_since=None, error=words)
 
-    def _note_up(self, calls: frozenset[str] | None) -> None:
-        """`calls`: all that go on, where the PBX has just been asked."""
+    def _note_up(self, named: _Named | None) -> None:
+        """`named`: all that goes on, where the PBX has just been asked."""
         now, row = timezone.now(), self._rows().get()
         with hot_write():
             self._rows().filter(up_since=None).update(up_since=now, down_since=None, error="")
             self._rows().update(heard_until=now)
-        if calls is not None:
+        if named is not None:
             was_down, self._told_up = not self._told_up, True
-            self._look_for_what_went_by(calls, row.heard_until if was_down else None, now)
+            self._look_for_what_went_by(named, row.heard_until if was_down else None, now)
 
-    def _look_for_what_went_by(self, calls: frozenset[str], since: datetime | None, now: datetime) -> None:
+    def _look_for_what_went_by(self, named: _Named, since: datetime | None, now: datetime) -> None:
         connection = Connection.objects.select_related("company").get(pk=self.known.id)
         run = history.after_outage(connection, since, now) if since else None
-        lost = {call.key for call in self._open().filter(first_received_at__lt=now - GRACE)} - calls
+        lost = {call.key for call in self._open().filter(first_received_at__lt=named.before)} - named.calls
         lost -= {key for each in self._lost for key in each.calls}
         if lost and run is None:
             begin = min(self._open().filter(key__in=lost).values_list("started_at", flat=True), default=now)

@@ -16,7 +16,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Self
 
 from tests.emulators.pbx import Asked, Call, Pbx, Refusal, Scenario, Wire, api
@@ -223,6 +223,7 @@ class Emulator(Pbx):
         phone = story.channel(kind.rings[0], kind.rings[0], exten="s" if ours else call.client)
         yield story.of("Newchannel", phone, "Down" if ours else "Ring")
         if ours:
+            yield story.of("VarSet", phone, "Down", Variable="CALLBRIDGE_TO", Value=call.client)
             yield story.told("DialBegin", **phone.headers("Down", "Dest"), DialString=kind.rings[0])
             answer = {"ActionID": call.id, "Response": "Success", "Reason": "4", "Uniqueid": call.id}
             yield story.told("OriginateResponse", **answer, Exten=call.client, Context="from-internal")
@@ -293,7 +294,7 @@ class Emulator(Pbx):
 
     @api("AMI", "/Ping")
     def _ping(self, asked: Asked) -> Any:
-        return _done(asked, Ping="Pong")
+        return _done(asked, Ping="Pong", Timestamp=f"{datetime.now(UTC).timestamp():.6f}")
 
     @api("AMI", "/ListCommands")
     def _commands(self, asked: Asked) -> Any:

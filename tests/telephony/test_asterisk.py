@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -234,6 +233,45 @@ def test_no_bytes_break_the_reader(parts: list[bytes], data: st.DataObject) -> N
             for told in reader.hear(message, NOW):
                 events.read(told, PLAN)
             reader.see([message], NOW)
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_click_that_the_employee_does_not_take_is_a_call_of_ours_to_the_client(variable: bool) -> None:
+    """Also where nothing but the number shown to the employee says whom it is for (no right to read variables)."""
+    pbx = Emulator(lambda _wire: Answered(200))
+    command = uuid.uuid4().hex
+    pbx.channel_ids.append(ids.channel_of(command))
+    pbx.deliver = lambda _wire: Answered(200)
+    call = pbx.redial("101", "+79000000007")
+    story = Story(call)
+    phone = story.channel("101", "101")
+    wanted = story.of("VarSet", phone, "Down", Variable="CALLBRIDGE_TO", Value="79000000007")
+    shown = {**phone.headers("Down", "Dest"), "DestCallerIDNum": "79000000007"}
+    refused = {"ActionID": call.id, "Response": "Failure", "Reason": "0", "Uniqueid": call.id, "Exten": "79000000007"}
+    wires = [
+        story.of("Newchannel", phone, "Down"),
+        *([wanted] if variable else []),
+        story.told("DialBegin", **shown, DialString="101"),
+        story.told("OriginateResponse", **refused),
+        story.hangs_up(phone, 17),
+    ]
+    reader, told = Reader(), []
+    for each in wires:
+        for message in wire.Messages().feed(each.body):
+            told += reader.hear(message, NOW)
+    for so_far in range(1, len(told) + 1):  # its client is known from the first event on
+        (row,) = folded(told[:so_far]).values()
+        assert (row.direction, row.client_number, row.extension) == ("out", "79000000007", "101")
+    assert (row.state, row.outcome, row.commands) == (CallState.FINISHED, Outcome.FAILED, (command,))
+    assert [each["event"] for each in told] == ["VarSet" if variable else "DialBegin", "Hangup"]
+
+
+def test_a_request_to_dial_of_which_there_is_no_call_is_refused_by_its_id() -> None:
+    command = uuid.uuid4().hex
+    failed = wire.Message(event="OriginateResponse", actionid=ids.channel_of(command), response="Failure", reason="0")
+    (told,) = Reader().hear(failed, NOW)
+    (result,) = events.read(told, PLAN)
+    assert (getattr(result, "command", ""), getattr(result, "ok", True)) == (command, False)
 
 
 def test_two_readers_of_one_pbx_tell_one_call() -> None:
@@ -538,12 +576,10 @@ def test_who_knows_the_address_may_ask_and_not_tell() -> None:
         reply = webhooks.receive(PROVIDER, token, Request(method, path, body))
         assert reply.status == 404
     assert not InboxEvent.objects.exists()
-    began = time.monotonic()
     asked = Request("GET", "route", b"", "did=74950000001&from=79000000001&linkedid=1795207779.0")
     reply = webhooks.receive(PROVIDER, token, asked)
     assert (reply.status, reply.body, reply.content_type[:10]) == (200, b"", "text/plain")
     assert InboxEvent.objects.get(path="route").state == InboxEvent.State.FOLDED
-    assert began
 
 
 def test_the_story_of_a_channel_that_came_late_is_not_lost() -> None:

@@ -48,7 +48,7 @@ def dial(http: Http, secrets: Secrets, *, command: str, extension: str, phone: s
             Timeout=str(RING_MILLISECONDS),
             Async="true",
             ChannelId=ids.channel_of(command),
-            Variable=[f"AMPUSER={extension}"],
+            Variable=[f"{ids.WANTED}={number}", f"AMPUSER={extension}"],
         )
 
 

@@ -248,7 +248,13 @@ class _Facts:
         command = ids.command_of(call.call)
         if self.originated:
             began = (first.began if first else None) or call.at
-            click = {"callee": dialler, "callback": True, "command": command, "direction": Direction.OUT}
+            click = {
+                "caller": client,
+                "callee": dialler,
+                "callback": True,
+                "command": command,
+                "direction": Direction.OUT,
+            }
             yield self._fact(call.call, 1, LegState.RINGING, began, **click)
         sides = {"caller": dialler, "callee": client, "command": command, "virtual_number": self._shown}
         sides["direction"] = Direction.OUT

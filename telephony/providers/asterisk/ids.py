@@ -7,6 +7,8 @@ import base64
 import binascii
 import re
 
+WANTED = "CALLBRIDGE_TO"
+"""The variable of a call of our making that says whom it is for: it is told before anything else of the call."""
 _OURS = re.compile(r"cb([a-z2-7]{26})")
 
 

@@ -28,7 +28,7 @@ PING, PONG = 20.0, 10.0
 ANSWER = 15.0
 LOOK_AROUND = 300.0
 """Seconds after which all channels are listed once more: what was lost is found then."""
-VARIABLES = ("FROM_DID", "MIXMONITOR_FILENAME", "CDR(answer,u)", "EPOCH")
+VARIABLES = ("FROM_DID", "MIXMONITOR_FILENAME", "CDR(answer,u)")
 
 
 def request_of(told: Told) -> Request:
@@ -125,8 +125,9 @@ class _Connected:
         if not answer.ok:
             raise CredentialsRefused(f"AMI: CoreShowChannels: {answer['message']}", code="permission")
         listed = [row for row in rows if row.event == "CoreShowChannel"]
+        clock = (await self._ask("Ping", within=PONG))[0]["timestamp"]
         variables = {
-            row["uniqueid"]: await self._variables(row["channel"])
+            row["uniqueid"]: {**await self._variables(row["channel"]), "EPOCH": clock}
             for row in listed
             if row["uniqueid"] == row["linkedid"] and row["uniqueid"] not in self._calls.calls
         }

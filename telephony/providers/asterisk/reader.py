@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from . import ids
 from .channels import is_local, is_real
 from .wire import Message
 
@@ -200,7 +201,7 @@ class Reader:
         if leg.id != call.id:
             return []
         call.joined_late = False
-        return [self._tell(call, message.event, at, leg)]
+        return [] if ids.command_of(leg.id) else [self._tell(call, message.event, at, leg)]
 
     def _variable(self, message: Message, at: datetime) -> list[Told]:
         name, value = message["variable"].lstrip("_"), message["value"][:1000]
@@ -209,6 +210,8 @@ class Reader:
             return []
         if name == "MIXMONITOR_FILENAME":
             call.recording = value
+        elif name == ids.WANTED:
+            return self._wants(call, value, message, at)
         elif name == "EXTTOCALL":
             call.ext_to_call = value
         elif name == "FROM_DID" and not call.did:
@@ -218,6 +221,14 @@ class Reader:
                 return [self._tell(call, message.event, at, first)]
         return []
 
+    def _wants(self, call: Call, number: str, message: Message, at: datetime) -> list[Told]:
+        """Whom a call of our making is for; only then it is told of."""
+        first = call.legs.get(call.id)
+        if call.wanted or first is None or not ids.command_of(call.id):
+            return []
+        call.wanted = number[:LONGEST]
+        return [self._tell(call, message.event, at, first)]
+
     def _dial_begins(self, message: Message, at: datetime) -> list[Told]:
         found = self._leg(message, at, "dest")
         if not found:
@@ -226,7 +237,9 @@ class Reader:
         leg.dialled, leg.called = message["dialstring"][:LONGEST], True
         leg.shown = message["calleridnum"][:LONGEST]
         leg.rang = leg.rang or at
-        return [] if leg.id == call.id or not is_real(leg.channel) else [self._tell(call, message.event, at, leg)]
+        if leg.id == call.id:  # what we show the employee is the client's number
+            return self._wants(call, message["destcalleridnum"], message, at)
+        return [self._tell(call, message.event, at, leg)] if is_real(leg.channel) else []
 
     def _dial_ends(self, message: Message, at: datetime) -> list[Told]:
         if found := self._leg(message, at, "dest"):
@@ -275,12 +288,12 @@ class Reader:
         return []
 
     def _originated(self, message: Message, at: datetime) -> list[Told]:
-        """Success says only that the employee has picked up. A failure of which there was no channel at all may name
-        somebody else's call: it is known by the id of the request alone."""
-        call = self.calls.get(self._call_of.get(message["uniqueid"], ""))
-        if call and message["reason"] != "0":
-            call.wanted = message["exten"][:LONGEST]
-        if message["response"].lower() != "failure" or not message["actionid"]:
+        """Success says only that the employee has picked up. A failure of which there is a call is told as its end."""
+        if call := self.calls.get(self._call_of.get(message["uniqueid"], "")):
+            call.wanted = call.wanted or message["exten"][:LONGEST]
+            return []
+        gone = message["uniqueid"] in self._gone
+        if gone or message["response"].lower() != "failure" or not message["actionid"]:
             return []
         answer = {"action": message["actionid"][:LONGEST], "reason": message["reason"][:20]}
         return [{"event": message.event, "at": _plain(at), **answer}]
@@ -344,7 +357,8 @@ class Reader:
             return
         since = at - timedelta(seconds=max(0.0, clock - answered))
         for leg in call.legs.values():
-            leg.joined = max(leg.joined, since) if leg.joined else None
+            # Durations are told in whole seconds.
+            leg.joined = max(leg.joined - timedelta(seconds=1), since) if leg.joined else None
 
 
 def _duration(text: str) -> timedelta:
