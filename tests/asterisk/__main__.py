@@ -12,7 +12,7 @@ from .lab import SECRET, USER, Asterisk, Lab
 from .packages import Missing, Release, release
 from .sip import Exchange
 
-NETWORK, AMI_PORT, HTTP_PORT = "127.50.60", 5038, 8088
+NETWORK, AMI_PORT = "127.50.60", 5038
 
 
 def up(found: Release) -> None:
@@ -20,7 +20,7 @@ def up(found: Release) -> None:
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    with Asterisk(found, NETWORK, AMI_PORT, HTTP_PORT) as pbx:
+    with Asterisk(found, NETWORK, AMI_PORT) as pbx:
         print(f"Asterisk {pbx.version()} (Debian {found.suite}), until Ctrl-C")
         print(f"AMI         127.0.0.1:{AMI_PORT}, {USER} / {SECRET}")
         print(f"recordings  {pbx.monitor}")
@@ -32,7 +32,7 @@ def up(found: Release) -> None:
 def call(found: Release, names: list[str]) -> None:
     """One after the other, through the PBX that `up` has started."""
     with Exchange() as exchange:
-        lab = Lab(Asterisk(found, NETWORK, AMI_PORT, HTTP_PORT), exchange)
+        lab = Lab(Asterisk(found, NETWORK, AMI_PORT), exchange)
         for place, name in enumerate(names, start=1):
             print(CALLS[name](lab, f"7900000{place:04}"), flush=True)
         exchange.hang_up()

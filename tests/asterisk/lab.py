@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -36,10 +35,10 @@ def line(place: int) -> str:
 class Asterisk:
     """A PBX. It can be stopped and started again, at the same addresses."""
 
-    def __init__(self, release: Release, network: str = "", ami_port: int = 0, http_port: int = 0):
+    def __init__(self, release: Release, network: str = "", ami_port: int = 0):
         self.release = release
         self.network = network or f"127.{random.randrange(64, 256)}.{random.randrange(256)}"
-        self.ami_port, self.http_port = ami_port or free_port(), http_port or free_port()
+        self.ami_port = ami_port or free_port()
         self.sip = (f"{self.network}.1", 5060)
         self.folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,16 +69,9 @@ class Asterisk:
 
     def stop(self) -> None:
         """As an administrator does it: all calls end."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """As a power cut does it."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, number: int) -> None:
         if self._process is None:
             return
-        self._process.send_signal(number)
+        self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -136,7 +128,6 @@ class Asterisk:
             "FOLDER": self.folder,
             "NETWORK": self.network,
             "AMI_PORT": self.ami_port,
-            "HTTP_PORT": self.http_port,
             "USER": USER,
             "WATCHER": WATCHER,
             "SECRET": SECRET,
@@ -178,7 +169,7 @@ class Lab:
 
 
 @contextmanager
-def lab(release: Release, *, network: str = "", ami_port: int = 0, http_port: int = 0) -> Iterator[Lab]:
+def lab(release: Release, *, network: str = "", ami_port: int = 0) -> Iterator[Lab]:
     with ExitStack() as exits:
-        pbx = exits.enter_context(Asterisk(release, network, ami_port, http_port))
+        pbx = exits.enter_context(Asterisk(release, network, ami_port))
         yield Lab(pbx, exits.enter_context(Exchange()))

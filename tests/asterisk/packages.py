@@ -46,6 +46,7 @@ class Release:
 
     def install(self) -> None:
         """Download and unpack (some 100 MB each). Raises `Missing`."""
+        _needed()
         shutil.rmtree(self._apt, ignore_errors=True)
         try:
             self._download()
@@ -119,15 +120,12 @@ def release() -> Release:
     wanted = os.environ.get("ASTERISK_SUITE")
     releases = [Release(suite, folder) for suite in ([wanted] if wanted else SUITES)]
     folder.mkdir(parents=True, exist_ok=True)
+    why: list[str] = []
     with _alone(folder / "lock"):
         for found in releases:
-            if found.installed:
-                return found
-        _needed()
-        why: list[str] = []
-        for found in releases:
             try:
-                found.install()
+                if not found.installed:
+                    found.install()
             except Missing as error:
                 why.append(str(error))
             else:
