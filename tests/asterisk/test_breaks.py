@@ -81,7 +81,7 @@ def cut(scene: World, meanwhile: Meanwhile) -> None:
 @pytest.mark.parametrize("broken", [killed, cut])
 def test_calls_that_went_on_meanwhile_are_there_once(scene: World, broken: Callable[[World, Meanwhile], None]) -> None:
     """One talk outlives it, one ends while nobody listens, one begins then."""
-    outlives, ends = Talk.begun(scene, 101), Talk.begun(scene, 102)
+    outlives, ends = Talk.begun(scene, 101), Talk.begun(scene, 108)
     begins: list[Talk] = []
 
     def meanwhile() -> None:

@@ -103,8 +103,8 @@ def test_a_talk_is_handed_on(scene: World) -> None:
         "from telephony.models import Call\n"
         f"commands.transfer(Call.objects.get(uuid='{row['uuid']}'), '116')"
     )
-    second = scene.lab.phone(116).rings(by=client).answer()
     first.wait("over")
+    second = scene.lab.phone(116).rings(by=client).answer()
     talk()
     calling.hang_up()
     ended(second, calling)
