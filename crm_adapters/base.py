@@ -324,13 +324,10 @@ class Adapter(Vendor, ABC):
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         """What one request costs: handed to `http.request` with each request of this account."""
 
-    def refuses(self, facts: CallFacts) -> str:
-        """Why the CRM can never take this call (`hidden_number`); empty when it can. Pure and cheap."""
+    def refuses(self, job: Job) -> str:
+        """Why the CRM cannot take this call as it is now (`hidden_number`); empty when it can. Pure and cheap: it is asked
+        at each change of a call."""
         return ""
-
-    def leaves_out(self, job: Job) -> str:
-        """The same where it depends on the settings as well. Asked instead of `refuses`, at each change of a call."""
-        return self.refuses(job.facts)
 
     @abstractmethod
     def plan(self, job: Job) -> Step | None:

@@ -121,7 +121,7 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     if verdict.state == State.WANTED:
         facts = facts_of(call, call.people, call.audio, wanting)
         job = Job(facts, wanting.settings_for(call), row.progress)
-        if refusal := wanting.adapter.leaves_out(job):
+        if refusal := wanting.adapter.refuses(job):
             row.state, row.reason = State.SKIPPED, refusal
         else:
             _plan_step(row, job, wanting)

@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from crm_adapters.base import (
     Adapter,
-    CallFacts,
     Capability,
     Check,
     ClientMatch,
@@ -61,8 +60,8 @@ class Altegio(Adapter):
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return service.limits(secrets)
 
-    def refuses(self, facts: CallFacts) -> str:
-        return calls.refuses(facts)
+    def refuses(self, job: Job) -> str:
+        return calls.refuses(job.facts)
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)

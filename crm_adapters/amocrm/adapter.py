@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from crm_adapters.base import (
     Adapter,
-    CallFacts,
     Capability,
     Check,
     Choice,
@@ -70,8 +69,8 @@ class AmoCrm(Adapter):
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return address.limits(secrets)
 
-    def refuses(self, facts: CallFacts) -> str:
-        return calls.refuses(facts)
+    def refuses(self, job: Job) -> str:
+        return calls.refuses(job.facts)
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)

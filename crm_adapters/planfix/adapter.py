@@ -9,7 +9,6 @@ from django.utils.translation import pgettext_lazy
 
 from crm_adapters.base import (
     Adapter,
-    CallFacts,
     Capability,
     Check,
     Choice,
@@ -122,11 +121,8 @@ class Planfix(Adapter):
 
     # --- Calls
 
-    def refuses(self, facts: CallFacts) -> str:
-        return calls.refuses(facts)
-
-    def leaves_out(self, job: Job) -> str:
-        return calls.leaves_out(job)
+    def refuses(self, job: Job) -> str:
+        return calls.refuses(job)
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
+from crm_adapters.base import Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected
 from outbound.http import Http
 
@@ -39,18 +39,11 @@ _EVENTS = {step.name: step for step in (_RING, _ACCEPT, _LEAVE)}
 # --- plan -------------------------------------------------------------------------------------------------------------
 
 
-def refuses(facts: CallFacts) -> str:
-    """Every event needs a number."""
-    return "" if facts.client_phone else HIDDEN
-
-
-def leaves_out(job: Job) -> str:
-    """Why this call is not written with these settings.
-
-    An event of the telephony API is some employee's: a call that ended before anybody was rung has none.
-    """
-    if reason := refuses(job.facts):
-        return reason
+def refuses(job: Job) -> str:
+    """Every event needs a number, and one of the telephony API is some employee's: a call that ended before anybody was
+    rung has none."""
+    if not job.facts.client_phone:
+        return HIDDEN
     lacks = job.facts.finished and job.settings.get("mode") != written.REST and not people.whose(job, {})
     return NOBODY_RUNG if lacks else ""
 

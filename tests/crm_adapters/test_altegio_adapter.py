@@ -369,7 +369,7 @@ def test_no_step_is_repeated_blindly(known: CallFacts, progress: Any, priority: 
     ],
 )
 def test_what_the_chain_can_never_take(changes: dict[str, str], reason: str):
-    assert adapter.refuses(facts(**changes)) == reason
+    assert adapter.refuses(job(facts(**changes))) == reason
 
 
 # --- What arrives -----------------------------------------------------------------------------------------------------

@@ -426,8 +426,8 @@ def test_a_group_that_begins_to_ring_is_one_request() -> None:
 
 
 def test_calls_without_a_number_are_refused() -> None:
-    assert adapter.refuses(facts(client_phone="")) == "hidden_number"
-    assert adapter.refuses(facts()) == ""
+    assert adapter.refuses(job(facts(client_phone=""))) == "hidden_number"
+    assert adapter.refuses(job(facts())) == ""
 
 
 def test_every_step_that_writes_is_looked_for_or_may_be_repeated() -> None:

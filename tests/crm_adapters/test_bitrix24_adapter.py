@@ -369,8 +369,8 @@ def test_plan(known: CallFacts, notes: dict[str, Any], wanted: Any) -> None:
 
 
 def test_hidden_numbers_are_refused() -> None:
-    assert adapter.refuses(ended(outcome="missed", client_phone="")) == "hidden_number"
-    assert adapter.refuses(ended(outcome="missed")) == ""
+    assert adapter.refuses(job(ended(outcome="missed", client_phone=""))) == "hidden_number"
+    assert adapter.refuses(job(ended(outcome="missed"))) == ""
 
 
 def test_plan_is_cheap_and_changes_nothing() -> None:

@@ -492,12 +492,12 @@ def test_with_a_field_for_the_calls_id_an_end_can_be_looked_for() -> None:
 
 def test_calls_that_nobody_was_rung_for_need_a_short_number() -> None:
     lost = ended(outcome="missed")
-    assert adapter.leaves_out(job(lost)) == "nobody_rung"
-    assert adapter.leaves_out(job(lost, no_operator_extension="100")) == ""
-    assert adapter.leaves_out(job(lost, mode="rest")) == ""
-    assert adapter.leaves_out(job(facts())) == ""
-    assert adapter.leaves_out(job(ended(rang("101"), outcome="missed"))) == ""
-    assert adapter.leaves_out(job(ended(rang("101"), client_phone=""))) == "hidden_number"
+    assert adapter.refuses(job(lost)) == "nobody_rung"
+    assert adapter.refuses(job(lost, no_operator_extension="100")) == ""
+    assert adapter.refuses(job(lost, mode="rest")) == ""
+    assert adapter.refuses(job(facts())) == ""
+    assert adapter.refuses(job(ended(rang("101"), outcome="missed"))) == ""
+    assert adapter.refuses(job(ended(rang("101"), client_phone=""))) == "hidden_number"
     one = job(lost, no_operator_extension="100")
     assert planned(one)[0] == "ring INCOMING 100"
     assert planned(job(replace(lost, backfilled=True), no_operator_extension="100"))[0] == "door"

@@ -18,7 +18,6 @@ from django.utils import timezone
 from crm_adapters import registry
 from crm_adapters.base import (
     Adapter,
-    CallFacts,
     Check,
     Done,
     Job,
@@ -79,8 +78,8 @@ class Paper(Adapter):
     def limits(self, secrets: Secrets) -> tuple[Limit, ...]:
         return self.limit
 
-    def refuses(self, facts: CallFacts) -> str:
-        return "" if facts.client_phone else "hidden_number"
+    def refuses(self, job: Job) -> str:
+        return "" if job.facts.client_phone else "hidden_number"
 
     def plan(self, job: Job) -> Step | None:
         if "begin" not in job.progress:
