@@ -325,8 +325,8 @@ class Adapter(Vendor, ABC):
         """What one request costs: handed to `http.request` with each request of this account."""
 
     def refuses(self, job: Job) -> str:
-        """Why the CRM cannot take this call as it is now (`hidden_number`); empty when it can. Pure and cheap: it is asked
-        at each change of a call."""
+        """Why the CRM cannot take this call as it is now (`hidden_number`); empty when it can. Pure and cheap: it is
+        asked at each change of a call."""
         return ""
 
     @abstractmethod

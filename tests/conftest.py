@@ -8,10 +8,19 @@ import secrets
 import shutil
 import tempfile
 from base64 import urlsafe_b64encode
+from pathlib import Path
 from typing import Any
 
 import django
 import pytest
+
+
+def _clean_up(folder: str) -> None:
+    if (Path(folder) / "empty-production").exists():
+        from tests.stack import forget_empty
+
+        forget_empty()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment() -> None:
@@ -19,7 +28,7 @@ def _environment() -> None:
     if "CALLBRIDGE_TESTS" in os.environ:
         return
     folder = tempfile.mkdtemp(prefix="callbridge-tests-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_clean_up, folder)
     os.environ |= {
         "CALLBRIDGE_TESTS": folder,
         "DJANGO_SETTINGS_MODULE": "config.settings",

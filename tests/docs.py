@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +19,7 @@ if __name__ == "__main__":  # what follows wants Django
 
 from django.utils import translation
 
-from crm_adapters.base import Adapter, Repeat
+from crm_adapters.base import Adapter, Repeat, Step
 from crm_adapters.base import Capability as CrmCapability
 from crm_adapters.registry import all_adapters
 from telephony.providers import registry
@@ -48,9 +50,9 @@ CRM_COLUMNS = {
     CrmCapability.OAUTH: "consent (OAuth)",
 }
 WAYS = {
-    Repeat.KEY: "repeated: the CRM knows our key, or the same once more is harmless",
-    Repeat.LOOK: "looked for, then repeated",
-    Repeat.STOP: "shown to a person: neither a key nor a look",
+    Repeat.KEY: "repeated: the CRM knows our key, or the same once more does no harm",
+    Repeat.LOOK: "looked for first",
+    Repeat.STOP: "shown to a person",
 }
 
 
@@ -96,10 +98,8 @@ def _uncertain(providers: list[Provider]) -> Iterator[str]:
 def crm_tables() -> str:
     """What each CRM can do, how its steps are made exactly once, and what calls cost it: counted, call by call."""
     adapters = list(all_adapters().values())
-    counts = {adapter.slug: _counts(adapter) for adapter in adapters}
-    return "\n".join(
-        [*_crms(adapters), "", *_steps(adapters, counts), "", *_costs(adapters, counts), "", *_open(adapters)]
-    )
+    parts = (_crms(adapters), _steps(adapters), _costs(adapters), _open(adapters))
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 def _crms(adapters: list[Adapter]) -> Iterator[str]:
@@ -116,43 +116,47 @@ def _samples(adapter: Adapter) -> str:
     return f"emulator, {count} samples"
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """Requests of each kind of call, and the steps that were met."""
-
-    requests: dict[str, int]
-    steps: dict[str, Repeat]
-
-
-def _counts(adapter: Adapter) -> _Counted:
-    requests: dict[str, int] = {}
-    steps: dict[str, Repeat] = {}
+def _requests(adapter: Adapter) -> dict[str, int]:
+    """What each kind of call costs."""
+    counted: dict[str, int] = {}
     with Audio().serving() as audio, operated(emulated()[adapter.slug]()) as crm:
         crm.know(KNOWN, "Maria Known", crm.users["102"])
         house = account(crm, adapter.slug)
         for number, kind in enumerate(KINDS, 1):
             before = house.requests
             house.play(Call(kind, number, crm, audio))
-            requests[kind.name] = house.requests - before
-        steps |= {step.name: step.repeat for step in house.steps}
-    return _Counted(requests, steps)
+            counted[kind.name] = house.requests - before
+    return counted
 
 
-def _steps(adapters: list[Adapter], counts: Mapping[str, _Counted]) -> Iterator[str]:
+def _steps(adapters: list[Adapter]) -> Iterator[str]:
     yield "| CRM | step | when its answer is lost |"
     yield "|---|---|---|"
     with translation.override("en"):
         for adapter in adapters:
+            ways = _declared(adapter)
             for name, title in adapter.step_titles.items():
-                way = counts[adapter.slug].steps.get(name)
-                yield f"| {adapter.title} | {title} | {WAYS[way] if way else 'only by some settings'} |"
+                said = "; by some settings ".join(WAYS[way] for way in Repeat if way in ways[name])
+                yield f"| {adapter.title} | {title} | {said} |"
 
 
-def _costs(adapters: list[Adapter], counts: Mapping[str, _Counted]) -> Iterator[str]:
+def _declared(adapter: Adapter) -> dict[str, set[Repeat]]:
+    """The repeat rules of its steps, by name."""
+    package = type(adapter).__module__.rpartition(".")[0]
+    found: dict[str, set[Repeat]] = defaultdict(set)
+    for info in pkgutil.iter_modules([str(adapter.folder)]):
+        for value in vars(import_module(f"{package}.{info.name}")).values():
+            if isinstance(value, Step):
+                found[value.name].add(value.repeat)
+    return found
+
+
+def _costs(adapters: list[Adapter]) -> Iterator[str]:
+    counts = {adapter.slug: _requests(adapter) for adapter in adapters}
     yield f"| requests of a call alone | {' | '.join(adapter.title for adapter in adapters)} |"
     yield f"|---|{'---|' * len(adapters)}"
     for kind in KINDS:
-        row = " | ".join(str(counts[adapter.slug].requests[kind.name] or "–") for adapter in adapters)
+        row = " | ".join(str(counts[adapter.slug][kind.name] or "–") for adapter in adapters)
         yield f"| {kind.name} | {row} |"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sqlite3
@@ -25,7 +27,26 @@ from redis import Redis
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+SESSION = os.environ.get("CALLBRIDGE_TESTS", "")
+"""The folder of a test run, which its processes share."""
+KEY = os.environ["FIELD_ENCRYPTION_KEY"] if SESSION else urlsafe_b64encode(secrets.token_bytes(32)).decode()
 QUEUES = ("default", "sync", "recordings", "history")
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One process at a time."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def forget_empty() -> None:
+    """The end of a test run: nobody begins with its empty databases any more."""
+    empty = Path(SESSION) / "empty-production"
+    if SESSION and empty.exists():
+        with psycopg.connect(POSTGRES, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{empty.read_text()}"')
 
 
 def free_port() -> int:
@@ -95,7 +116,7 @@ class Stack:
         self.environment = os.environ | {
             "DEBUG": "0",
             "SECRET_KEY": secrets.token_hex(32),
-            "FIELD_ENCRYPTION_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "FIELD_ENCRYPTION_KEY": KEY,
             "PUBLIC_URL": self.url,
             "PORT": str(self.port),
             "DATA_DIR": str(folder),
@@ -143,11 +164,46 @@ class Stack:
         }
 
     def start(self) -> Stack:
-        self.manage("migrate", "--verbosity", "0")
+        self._migrate()
         for role in self.roles():
             self.spawn(role)
         self.wait_ready()
         return self
+
+    def _migrate(self) -> None:
+        """The first stack of each kind in a test run makes the tables, the others begin with a copy of its database."""
+        if not SESSION or self._postgres != POSTGRES:
+            self.manage("migrate", "--verbosity", "0")
+            return
+        with _alone(Path(SESSION) / f"empty-{self.kind}.lock"):
+            empty = Path(SESSION) / f"empty-{self.kind}"
+            if not empty.exists():
+                self.manage("migrate", "--verbosity", "0")
+                self._keep_empty(empty)
+                return
+        self._begin_with(empty)
+
+    def _keep_empty(self, empty: Path) -> None:
+        if self.kind == "embedded":
+            with closing(sqlite3.connect(self._file)) as mine, closing(sqlite3.connect(empty)) as copy:
+                mine.backup(copy)
+            return
+        name = f"{self._database}_empty"
+        with psycopg.connect(self._postgres, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._database}"')
+        empty.write_text(name)
+
+    def _begin_with(self, empty: Path) -> None:
+        if self.kind == "embedded":
+            shutil.copyfile(empty, self._file)
+            return
+        with psycopg.connect(self._postgres, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{self._database}"')
+            connection.execute(f'CREATE DATABASE "{self._database}" TEMPLATE "{empty.read_text()}"')
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "callbridge.sqlite3"
 
     def spawn(self, role: str) -> None:
         log = (self.folder / f"{role}.log").open("ab")
@@ -238,8 +294,7 @@ class Stack:
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """Look into its database from outside (`%s` for values; JSON comes parsed)."""
         if self.kind == "embedded":
-            file = f"{self.folder}/callbridge.sqlite3"
-            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as base:
+            with closing(sqlite3.connect(self._file, timeout=30, isolation_level=None)) as base:
                 base.row_factory = sqlite3.Row
                 return [
                     {name: _from_sqlite(row[name]) for name in row.keys()}  # noqa: SIM118

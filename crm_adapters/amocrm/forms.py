@@ -24,6 +24,7 @@ class CredentialForm(forms.Form):
         label=_("Account domain"),
         help_text=_("The address of your account, for example https://example.amocrm.ru or https://example.kommo.com"),
         max_length=255,
+        widget=forms.TextInput(attrs={"placeholder": "example.amocrm.ru"}),
     )
     client_id = forms.CharField(
         label=_("Integration ID"),

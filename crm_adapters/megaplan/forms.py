@@ -38,6 +38,7 @@ class CredentialForm(forms.Form):
         label=pgettext_lazy("Megaplan", "Megaplan's domain"),
         help_text=_("YOURDOMAIN.megaplan.ru: the part YOURDOMAIN is your own. An address that you copy will do."),
         max_length=255,
+        widget=forms.TextInput(attrs={"placeholder": "example.megaplan.ru"}),
     )
     application_uuid = forms.CharField(
         label=_("UUID of your application"),

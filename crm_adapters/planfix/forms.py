@@ -29,6 +29,7 @@ class CredentialForm(forms.Form):
         label=pgettext_lazy("Planfix", "Account address"),
         help_text=pgettext_lazy("Planfix", "The address of your account, for example https://example.planfix.ru/"),
         max_length=255,
+        widget=forms.TextInput(attrs={"placeholder": "https://example.planfix.ru/"}),
     )
     token = forms.CharField(
         label=pgettext_lazy("Planfix", "PBX authorisation key"),

@@ -195,4 +195,4 @@ def _comment(words: str, depth: int = 0) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     """A value as YAML: JSON is that."""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)

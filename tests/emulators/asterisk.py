@@ -151,10 +151,10 @@ class Emulator(Pbx):
         with super().serving(), _serving(_Ami, self) as self.ami_port, _serving(_Sql, self) as self.cdr_port:
             yield self
 
-    def said(self, asked: Asked) -> bytes:
-        """The answer on a line that is not HTTP."""
+    def said(self, asked: Asked) -> tuple[bytes, bool]:
+        """The answer on a line that is not HTTP, and whether the line goes on."""
         answer = self.answer(asked)
-        return answer[1] if answer else b""
+        return (answer[1], answer[2] == "text/plain") if answer else (b"", False)
 
     # --- Calls
 
@@ -503,7 +503,7 @@ class _Ami(socketserver.BaseRequestHandler):
         elif not self._logged_in:
             self.send(_failed(asked, "Permission denied"))
         else:
-            body = self.pbx.said(asked)
+            body, _goes_on = self.pbx.said(asked)
             self.send(body)
             return body.endswith(b"\r\n\r\n")
         return True
@@ -600,8 +600,9 @@ class _Sql(socketserver.BaseRequestHandler):
         if not asked[1:].lstrip().upper().startswith(b"SELECT"):
             self.request.sendall(_packet(1, b"\0\0\0\x02\0\0\0"))
             return True
-        self.request.sendall(self.pbx.said(Asked("SQL", "/", {}, {}, asked[1:])))
-        return True
+        body, goes_on = self.pbx.said(Asked("SQL", "/", {}, {}, asked[1:]))
+        self.request.sendall(body)
+        return goes_on
 
     def _read(self) -> bytes:
         head = self._exactly(4)
