@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from django import forms
 
-from outbound.errors import OutboundError
+from outbound.errors import OutboundError, Rejected
 from outbound.http import Http
 from outbound.limits import Limit
 from outbound.vendors import Check, Refused, Reply, Vendor
@@ -166,6 +166,12 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class NotMade:
     """`look` found that the step was not made: it is to be done."""
+
+
+class Doubtful(Rejected):
+    """`look` cannot tell whether the step was made: a person decides."""
+
+    kind = "doubt"
 
 
 Result = Done | NotMade | OutboundError
@@ -343,7 +349,8 @@ class Adapter(Vendor, ABC):
         return type(self).look is not Adapter.look
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
-        """Find out whether steps with `Repeat.LOOK` were made: `Done`, `NotMade` or an error for each."""
+        """Find out whether steps with `Repeat.LOOK` were made: `Done`, `NotMade`, `Doubtful` or another error for
+        each."""
         raise NotImplementedError
 
     def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:

@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
-from crm_adapters.base import Job, NotMade, Result, Step, Work
+from crm_adapters.base import Doubtful, Job, NotMade, Result, Step, Work
 from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
 from outbound.http import Http
@@ -241,8 +241,9 @@ def _note_error(row: CallSync, step: Step, error: OutboundError, claim: Claim, n
     log.warning("step failed", step=step.name, sync=row.pk, call=str(row.call.uuid), kind=error.kind, code=error.code)
     row.error_kind, row.error = error.kind, f"{error.code} {error.words}".strip()[:2000]
     row.cause, row.failed_at = error.cause[:200], now
-    # A look that fails leaves the doubt that it was to settle.
-    row.intent = step.name if error.fate_unknown or claim.looking else ""
+    # A look that fails leaves the doubt that it was to settle; one that cannot settle it leaves it to a person.
+    open_ = (error.fate_unknown or claim.looking) and not isinstance(error, Doubtful)
+    row.intent = step.name if open_ else ""
     row.not_before = None
     if isinstance(error, CredentialsRefused):
         return  # the account waits, with all that it has to do

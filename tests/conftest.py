@@ -53,6 +53,12 @@ django.setup()
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: much of the suite waits for processes of its own."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A file's tests share what is dear to start (a whole product, a browser): they stay in one process."""
     if config.getvalue("dist") != "load":

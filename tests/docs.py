@@ -134,13 +134,13 @@ def _steps(adapters: list[Adapter]) -> Iterator[str]:
     yield "|---|---|---|"
     with translation.override("en"):
         for adapter in adapters:
-            ways = _declared(adapter)
+            ways = declared(adapter)
             for name, title in adapter.step_titles.items():
                 said = "; by some settings ".join(WAYS[way] for way in Repeat if way in ways[name])
                 yield f"| {adapter.title} | {title} | {said} |"
 
 
-def _declared(adapter: Adapter) -> dict[str, set[Repeat]]:
+def declared(adapter: Adapter) -> dict[str, set[Repeat]]:
     """The repeat rules of its steps, by name."""
     package = type(adapter).__module__.rpartition(".")[0]
     found: dict[str, set[Repeat]] = defaultdict(set)

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Job, Participant, Priority, Repeat, Result, Said, Step, Work
+from crm_adapters.base import CallFacts, Done, Doubtful, Job, Participant, Priority, Repeat, Result, Said, Step, Work
 from outbound.errors import Rejected
 
 from . import failures
@@ -154,4 +154,4 @@ def _seen(work: Work) -> Result:
     if work.step.name == "event":
         words = Said(_("Nobody knows whether the pop-up was shown: the answer was lost, and it is not shown twice"))
         return Done({"event": "unknown"}, (words,))
-    return Rejected(_("the answer was lost, and nobody can tell whether the call was saved"), code=failures.LOST)
+    return Doubtful(_("the answer was lost, and nobody can tell whether the call was saved"), code=failures.LOST)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
+from crm_adapters.base import Done, Doubtful, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected
 from outbound.http import Http
 
@@ -166,7 +166,7 @@ def _recorded(account: Account, job: Job) -> Result:
     """Whether the entry's comment has a recording. Of one that replaces another nobody can tell which of them it is."""
     found = entries.find(account, job)
     if found is None or not found.comment or job.progress.get("record"):
-        return Rejected(_("the answer was lost, and Planfix cannot tell"), code=failures.DOUBT)
+        return Doubtful(_("the answer was lost, and Planfix cannot tell"), code=failures.DOUBT)
     files = account.get(f"comment/{found.comment}", "id,files").get("comment")
     has = bool(isinstance(files, dict) and files.get("files"))
     return Done({"record": job.progress.get("link") or job.facts.recording_url}) if has else NotMade()

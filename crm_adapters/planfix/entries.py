@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Job
+from crm_adapters.base import CallFacts, Doubtful, Job
 from outbound.errors import Rejected
 
 from . import failures, legs, people, rest
@@ -231,7 +231,7 @@ def find(account: Account, job: Job) -> Entry | None:
     field = tag.named(legs.call_id_field(job))
     if field is None:
         words = _("the answer was lost, and Planfix's data tag has no field for the call's id")
-        raise Rejected(words, code=failures.NO_CALL_ID_FIELD)
+        raise Doubtful(words, code=failures.NO_CALL_ID_FIELD)
     body = {
         "offset": 0,
         "pageSize": rest.PAGE,
@@ -241,7 +241,7 @@ def find(account: Account, job: Job) -> Entry | None:
     rows = rest.rows_of(account.read(f"datatag/{tag.id}/entry/list", body), "dataTagEntries")
     row = next((row for row in rows if _value(row, field.id) == job.facts.id), None)
     if row is None and rows:
-        raise Rejected(_("Planfix does not look for entries by this field"), code=failures.DOUBT)
+        raise Doubtful(_("Planfix does not look for entries by this field"), code=failures.DOUBT)
     if row is None:
         return None
     return Entry(*(rest.number_of(row.get(name) or 0) for name in ("key", "commentId", "contact", "task")))

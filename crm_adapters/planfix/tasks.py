@@ -12,8 +12,7 @@ from typing import Any
 from django.utils.html import escape
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Job
-from outbound.errors import Rejected
+from crm_adapters.base import CallFacts, Doubtful, Job
 
 from . import failures, people, rest
 from .rest import Account
@@ -108,7 +107,7 @@ def find(account: Account, job: Job, contact: int) -> int:
     found = {"fields": "id,description", "filters": [rest.filter_of(_role(job), f"contact:{contact}")]}
     rows = list(account.pages("task/list", "tasks", found, _MOST_PAGES))
     if any("description" not in row for row in rows):
-        raise Rejected(_("Planfix does not tell what stands in its tasks"), code=failures.DOUBT)
+        raise Doubtful(_("Planfix does not tell what stands in its tasks"), code=failures.DOUBT)
     return next((rest.number_of(row) for row in reversed(rows) if job.facts.id in str(row["description"])), 0)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import Done, Job, NotMade, Priority, Repeat, Result, Said, Step
+from crm_adapters.base import Done, Doubtful, Job, NotMade, Priority, Repeat, Result, Said, Step
 from outbound.errors import Rejected, Temporary
 
 from . import clients, entries, failures, legs, people, rest, tasks
@@ -306,7 +306,7 @@ def find_note(account: Account, job: Job) -> Result:
     }
     rows = rest.rows_of(account.read(f"{where}/comments/list", body), "comments")
     if any("description" not in row for row in rows):
-        raise Rejected(_("Planfix does not tell what stands in its comments"), code=failures.DOUBT)
+        raise Doubtful(_("Planfix does not tell what stands in its comments"), code=failures.DOUBT)
     number = next((rest.number_of(row) for row in rows if job.facts.id in str(row["description"])), 0)
     return Done(_noted(job, number, where)) if number else NotMade()
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from crm_adapters import registry
-from crm_adapters.base import Adapter, CallFacts, Done, Job, NotMade, Participant, Repeat, Result, Step, Work
+from crm_adapters.base import Adapter, CallFacts, Done, Doubtful, Job, NotMade, Participant, Repeat, Result, Step, Work
 from outbound.errors import OutboundError, TokenExpired
 from outbound.http import Exchange, Http
 from outbound.limits import Limit
@@ -262,6 +262,8 @@ class Account:
             result = self._ask(work, looking=looking)
         except OutboundError as error:
             result = error
+        if isinstance(result, Doubtful):
+            raise Doubt(step.name) from result
         if isinstance(result, OutboundError):
             if not (result.fate_unknown or looking):
                 del self.intents[key]

@@ -91,7 +91,7 @@ class World:
         rows = []
         for slug, crm in crms.items():
             side = Side(slug, Pbx(lambda wire: Told(200)), crm, stack)
-            side.pbx.deliver = side.deliver
+            side.pbx.deliver, side.pbx.keeps_history = side.deliver, False
             exits.enter_context(side.pbx.serving())
             crm.know(f"+{KNOWN}", "Maria Known", crm.users[MANAGER])
             crm.know(f"+{CLICKED}", "Pavel Clicked", crm.users[MANAGER])
