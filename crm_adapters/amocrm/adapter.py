@@ -40,6 +40,27 @@ class AmoCrm(Adapter):
     capabilities = frozenset(Capability)
     credential_form = forms.CredentialForm
     settings_form = forms.SettingsForm
+    rule_fields: ClassVar[tuple[str, ...]] = (
+        "write_to",
+        "notify_incoming",
+        "unknown_incoming",
+        "unknown_incoming_when",
+        "stage_incoming",
+        "default_responsible_incoming",
+        "assign_incoming_to",
+        "assign_missed_to",
+        "task_after_missed",
+        "task_type",
+        "task_minutes",
+        "task_text",
+        "unknown_outgoing",
+        "unknown_outgoing_when",
+        "stage_outgoing",
+        "default_responsible_outgoing",
+        "lead_name",
+        "use_call_tracking",
+        "utm_tags",
+    )
     step_titles: ClassVar[Mapping[str, Any]] = {
         "notify": _("Employees were notified"),
         "find": _("The client was looked for"),

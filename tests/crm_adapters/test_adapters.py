@@ -15,6 +15,7 @@ from crm_adapters.base import Adapter, Capability, Refused, Request
 from outbound.errors import CredentialsRefused, OutboundError, Temporary
 from outbound.http import Http
 from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
+from tests.docs import declared
 from tests.emulators.crm import Crm, emulated
 
 CRMS = emulated()
@@ -51,6 +52,18 @@ def house(crm: Crm, slug: str) -> Account:
 
 def test_every_crm_has_an_emulator() -> None:
     assert registry.all_adapters().keys() == CRMS.keys()
+
+
+@pytest.mark.parametrize("adapter", [registry.get(slug) for slug in SLUGS], ids=SLUGS)
+def test_what_an_adapter_declares_is_there(adapter: Adapter) -> None:
+    form: Any = adapter.settings_form
+    in_blocks = [name for _title, names in form.blocks for name in names]
+    assert sorted(in_blocks) == sorted(form.base_fields)
+    for dependent, master in getattr(form, "depends", {}).items():
+        assert {dependent, master} <= form.base_fields.keys()
+    assert set(adapter.rule_fields) <= form.base_fields.keys()
+    assert declared(adapter).keys() <= adapter.step_titles.keys()
+    assert adapter.secret_fields <= {*adapter.credential_form.base_fields, *adapter.token_fields}
 
 
 # --- Calls
