@@ -60,12 +60,39 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests share what is dear to start (a whole product, a browser): they stay in one process."""
+    """A file's tests share what is dear to start (a product, a browser): those of one stack stay in one process."""
     if config.getvalue("dist") != "load":
         return None
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-    return LoadFileScheduling(config, log)
+    class ByFileAndStack(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return f"{file} {next((kind for kind in KINDS if kind in test.partition('[')[2]), '')}"
+
+    config.option.loadscopereorder = False  # else by number of tests, which says nothing of their time
+    return ByFileAndStack(config, log)
+
+
+KINDS = ("embedded", "production")
+LONG = (
+    "tests/faults/",
+    "tests/scenarios/",
+    "tests/asterisk/",
+    "tests/telephony/test_providers.py",
+    "tests/crm_adapters/test_adapters.py",
+    "tests/browser/",
+    "tests/demo/",
+)
+"""Files whose tests take minutes come first, so that nobody waits for the last of them alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def _turn(nodeid: str) -> int:
+    return next((place for place, path in enumerate(LONG) if nodeid.startswith(path)), len(LONG))
 
 
 def needs(missing: str) -> None:

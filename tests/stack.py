@@ -137,12 +137,25 @@ class Stack:
         self._database = f"callbridge_{secrets.token_hex(6)}"
         with psycopg.connect(self._postgres, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self._database}"')
-        self._redis = f"{self._redis}/{1 + int(secrets.token_hex(2), 16) % 15}"
+        self._redis = f"{self._redis}/{self._redis_number()}"
         return {
             "DATABASE_URL": self._database_url,
             "BROKER_URL": self._redis,
             "CACHE_URL": self._redis.replace("redis://", "rediscache://"),
         }
+
+    def _redis_number(self) -> int:
+        """One of the server's databases that no other stack of this test run uses."""
+        for number in range(1, 16):
+            lock = (Path(SESSION or self.folder) / f"redis-{number}.lock").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self._redis_lock = lock  # as long as this stack lives
+            return number
+        raise AssertionError("all databases of Redis are taken")
 
     @property
     def _database_url(self) -> str:
@@ -250,6 +263,7 @@ class Stack:
             with psycopg.connect(self._postgres, autocommit=True) as connection:
                 connection.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
             Redis.from_url(self._redis).flushdb()
+            self._redis_lock.close()
 
     def log(self, role: str) -> str:
         path = self.folder / f"{role}.log"
