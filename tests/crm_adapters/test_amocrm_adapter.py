@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
