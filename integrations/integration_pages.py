@@ -98,11 +98,14 @@ def overlaps(row: Integration) -> list[Overlap]:
     """Nothing is doubled: the first of them writes a call. But people wonder where its settings went."""
     others = Integration.objects.filter(company=row.company, active=True).exclude(pk=row.pk)
     others = others.filter(connections__in=row.connections.all()).select_related("credential").distinct()
+    if not row.active:
+        return []
     found = []
-    for other in others.order_by("id") if row.active else ():
+    mine = {line.number for line in lines_of([row])}
+    for other in others.order_by("id"):
         if other.credential.account != row.credential.account:
             continue
-        both = {line.number for line in lines_of([row])} & {line.number for line in lines_of([other])}
+        both = mine & {line.number for line in lines_of([other])}
         filtered = row.filter_numbers or other.filter_numbers
         if both or not filtered:
             found.append(Overlap(other, sorted(both) if filtered else [], other.pk < row.pk))

@@ -9,6 +9,8 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from crm_adapters.values import listed
+
 from . import address, tags, unknown
 
 _CRM_USER = RegexValidator(r"^[1-9]\d*$", _("Choose a user of amoCRM."))
@@ -73,22 +75,12 @@ class CredentialForm(forms.Form):
 
 
 def _user_field(label: Any, help_text: Any) -> forms.CharField:
-    """The id of a user of the CRM; the house fills in the choices."""
-    widget = forms.Select(attrs={"data-source": "users"})
-    return forms.CharField(label=label, help_text=help_text, widget=widget, validators=[_CRM_USER], max_length=20)
+    return listed("users", label, help_text, _CRM_USER)
 
 
 def _stage_field() -> forms.CharField:
-    return forms.CharField(
-        label=_("Pipeline and stage"),
-        help_text=_(
-            "Where the deal is created; an unsorted entry takes the pipeline only. Empty: amoCRM's own choice."
-        ),
-        widget=forms.Select(attrs={"data-source": "stages"}),
-        validators=[_STAGE],
-        required=False,
-        max_length=40,
-    )
+    words = _("Where the deal is created; an unsorted entry takes the pipeline only. Empty: amoCRM's own choice.")
+    return listed("stages", _("Pipeline and stage"), words, _STAGE, required=False, longest=40)
 
 
 def _results_field(help_text: Any) -> forms.MultipleChoiceField:
@@ -220,14 +212,7 @@ class SettingsForm(forms.Form):
         help_text=_("A task to call back at the deal, contact or company. An unsorted entry has none."),
         required=False,
     )
-    task_type = forms.CharField(
-        label=_("Type of the task"),
-        help_text=_("Empty: amoCRM's usual one."),
-        widget=forms.Select(attrs={"data-source": "task_types"}),
-        validators=[_TASK_TYPE],
-        required=False,
-        max_length=20,
-    )
+    task_type = listed("task_types", _("Type of the task"), _("Empty: amoCRM's usual one."), _TASK_TYPE, required=False)
     task_minutes = forms.IntegerField(
         label=_("Deadline, minutes after the call"),
         help_text=_("From one minute to thirty days."),

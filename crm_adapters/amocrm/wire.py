@@ -6,62 +6,23 @@ unsorted ones), and what is not there is null. Nothing here fails: what cannot b
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-
-
-def _number(value: Any) -> int:
-    try:
-        return int(str(value).strip())
-    except ValueError:
-        return 0
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _rows(value: Any) -> list[dict[str, Any]]:
-    each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [row for row in each if isinstance(row, dict)]
+from crm_adapters.values import M, Mapping, Number, Rows, Text, Wire, mapping, parse, rows
 
 
 def _truth(value: Any) -> bool:
     return str(value).strip().lower() in ("1", "true", "yes")
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Number = Annotated[int, BeforeValidator(_number)]
-Mapping = Annotated[dict[str, Any], BeforeValidator(_mapping)]
-Rows = Annotated[list[dict[str, Any]], BeforeValidator(_rows)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
-
-
-class Wire(BaseModel):
-    """Unknown fields are ignored, absent ones are empty."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-
-M = TypeVar("M", bound=Wire)
-
-
-def parse(model: type[M], value: Any) -> M:
-    return model.model_validate(value if isinstance(value, dict) else {})
-
-
-def rows(model: type[M], value: Any) -> list[M]:
-    return [parse(model, row) for row in _rows(value)]
 
 
 def embedded(model: type[M], body: Any, name: str) -> list[M]:
     """The list `name` of an answer, or of an entity."""
-    return rows(model, _mapping(_mapping(body).get("_embedded")).get(name))
+    return rows(model, mapping(mapping(body).get("_embedded")).get(name))
 
 
 class Problem(Wire):
@@ -92,7 +53,6 @@ class Fault(Wire):
 class Tokens(Wire):
     access_token: Text = ""
     refresh_token: Text = ""
-    expires_in: Number = 0
 
 
 class Account(Wire):
@@ -228,7 +188,6 @@ class Pipeline(Wire):
     id: Text = ""
     name: Text = ""
     is_archive: Truth = False
-    is_unsorted_on: Truth = False
     embedded: Mapping = Field({}, alias="_embedded")
 
     @property

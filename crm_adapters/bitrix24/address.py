@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from crm_adapters.values import is_host
 from outbound.limits import Limit
 
-_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.IGNORECASE)
 _WEBHOOK = re.compile(r"(https?://[^?#@\s]+)/rest/(\d+)/([A-Za-z0-9_-]+)(?:/[A-Za-z0-9_.]*)?/?", re.IGNORECASE)
 
 
@@ -43,17 +43,6 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def is_host(host: str) -> bool:
-    """Whether `host` is a full host name or an address. Where it leads is judged at the socket."""
-    if host == "localhost" or (_HOST.fullmatch(host) and not host.rpartition(".")[2].isdigit()):
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from typing import Any
 from django.utils.translation import gettext_noop as _
 
 from crm_adapters.base import DialRequested, Disconnected, Event, Refused, Request, SecretsChanged
+from crm_adapters.values import is_host
 from outbound.errors import Rejected
 from outbound.http import Http
 
-from . import address, oauth, php, wire
+from . import oauth, php, wire
 
 MAX_BODY = 64 * 1024
 INSTALLED, UPDATED, UNINSTALLED = "ONAPPINSTALL", "ONAPPUPDATE", "ONAPPUNINSTALL"
@@ -142,7 +143,7 @@ def _all(auth: wire.EventAuth, secrets: Mapping[str, str]) -> dict[str, str]:
         tokens["expires"] = str(auth.expires)
     if (server := oauth.server(secrets, auth.server_endpoint)) != oauth.server(secrets):
         tokens["oauth_url"] = server
-    if not secrets.get("domain") and address.is_host(auth.domain):
+    if not secrets.get("domain") and is_host(auth.domain):
         tokens["domain"] = auth.domain.lower()
     return _identity(auth) | {name: value for name, value in tokens.items() if value}
 

@@ -9,6 +9,8 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from crm_adapters.values import listed
+
 from . import address
 from .tags import FIELDS as UTM_FIELDS
 
@@ -98,9 +100,7 @@ class _TelephonyModes(forms.RadioSelect):
 
 
 def _user_field(label: Any, help_text: Any) -> forms.CharField:
-    """The id of a user of the CRM; the house fills in the choices."""
-    widget = forms.Select(attrs={"data-source": "users"})
-    return forms.CharField(label=label, help_text=help_text, widget=widget, validators=[_CRM_USER], max_length=20)
+    return listed("users", label, help_text, _CRM_USER)
 
 
 class SettingsForm(forms.Form):

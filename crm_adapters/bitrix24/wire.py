@@ -6,21 +6,12 @@ is not there is null, "" or "0". Nothing here fails: what cannot be read is empt
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-
-
-def _number(value: Any) -> int:
-    """Whole numbers, also as strings; anything else is 0."""
-    try:
-        return int(str(value).strip())
-    except ValueError:
-        return 0
+from crm_adapters.values import Number, Rows, Text, Wire, parse, text
+from crm_adapters.values import rows as rows  # beside the models that it reads
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -29,39 +20,12 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _rows(value: Any) -> list[dict[str, Any]]:
-    each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [row for row in each if isinstance(row, dict)]
-
-
 def _truth(value: Any) -> bool:
     return str(value).strip().lower() in ("1", "y", "yes", "true")
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Number = Annotated[int, BeforeValidator(_number)]
 Mapping = Annotated[dict[str, Any], BeforeValidator(_mapping)]
-Rows = Annotated[list[dict[str, Any]], BeforeValidator(_rows)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
-
-
-class Wire(BaseModel):
-    """Unknown fields are ignored, absent ones are empty."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-M = TypeVar("M", bound=Wire)
-
-
-def parse(model: type[M], value: Any) -> M:
-    """`value` as `model`; what is no JSON object is an empty one."""
-    return model.model_validate(value if isinstance(value, dict) else {})
-
-
-def rows(model: type[M], value: Any) -> list[M]:
-    """A JSON list (or a PHP array that became an object) of `model`."""
-    return [parse(model, row) for row in _rows(value)]
 
 
 class Failure(Wire):
@@ -175,7 +139,7 @@ class AppInfo(Wire):
 
     @property
     def member_id(self) -> str:
-        return _text(self.install.get("member_id"))
+        return text(self.install.get("member_id"))
 
 
 class EventAuth(Wire):

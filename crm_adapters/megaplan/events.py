@@ -49,10 +49,6 @@ class _OldLink(wire.Wire):
     Id: wire.Text = ""
 
 
-class _OldDeal(_OldLink):
-    Contractor: wire.Mapping = {}
-
-
 def _told(request: Request) -> _Told:
     """Raises `Refused` for what is no event at all."""
     if len(request.body) > MAX_BODY:
@@ -80,7 +76,7 @@ def parse(request: Request, http: Http, secrets: Mapping[str, str]) -> list[Even
     if told.event:
         return _changed(told)
     deal = told.data.get("deal")
-    return _dial(Account.of(http, secrets), wire.parse(_OldDeal, deal)) if isinstance(deal, dict) else []
+    return _dial(Account.of(http, secrets), wire.parse(_OldLink, deal)) if isinstance(deal, dict) else []
 
 
 def _changed(told: _Told) -> list[Event]:
@@ -93,7 +89,7 @@ def _changed(told: _Told) -> list[Event]:
     return [ClientChanged(key=told.about.uuid, entity=kind, entity_id=person.id, phones=phones, match=match)]
 
 
-def _dial(account: Account, deal: _OldDeal) -> list[Event]:
+def _dial(account: Account, deal: _OldLink) -> list[Event]:
     """The request names the deal and its client, neither a number nor who pressed the button: two questions more.
 
     The deal's manager dials, else who is responsible for the client. A deal without a client, or a client without a

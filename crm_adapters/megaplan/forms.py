@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from crm_adapters.base import FORWARD
+from crm_adapters.values import listed
 
 from . import address
 from .directory import CATEGORIES
@@ -56,11 +57,7 @@ class CredentialForm(forms.Form):
 
 
 def _choice(label: Any, help_text: Any, source: str, *, required: bool) -> forms.CharField:
-    """The id of something of Megaplan; the house fills in the choices."""
-    widget = forms.Select(attrs={"data-source": source})
-    return forms.CharField(
-        label=label, help_text=help_text, required=required, widget=widget, validators=[_ID], max_length=20
-    )
+    return listed(source, label, help_text, _ID, required=required)
 
 
 class SettingsForm(forms.Form):

@@ -50,10 +50,6 @@ def side_of_ours(facts: CallFacts) -> str:
     return "fromUser" if people.outgoing(facts) else "toUser"
 
 
-def side_of_client(facts: CallFacts) -> str:
-    return "toUser" if people.outgoing(facts) else "fromUser"
-
-
 def _of_user(job: Job, user: str) -> dict[str, Any]:
     return {side_of_ours(job.facts): wire.employee(user)} if user else {}
 

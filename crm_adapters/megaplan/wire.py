@@ -7,17 +7,15 @@ read is empty. Ids are strings.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
+
+from crm_adapters.values import M, Mapping, Wire, parse, text
 
 
 def _text(value: Any) -> str:
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return text(value).strip()
 
 
 def _rows(value: Any) -> list[dict[str, Any]]:
@@ -29,23 +27,8 @@ def _truth(value: Any) -> bool:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
-Mapping = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 Rows = Annotated[list[dict[str, Any]], BeforeValidator(_rows)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
-
-
-class Wire(BaseModel):
-    """Unknown fields are ignored, absent ones are empty."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-M = TypeVar("M", bound=Wire)
-
-
-def parse(model: type[M], value: Any) -> M:
-    """`value` as `model`; what is no JSON object is an empty one."""
-    return model.model_validate(value if isinstance(value, dict) else {})
 
 
 def rows(model: type[M], value: Any) -> list[M]:

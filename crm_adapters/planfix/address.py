@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from crm_adapters.values import is_host
 from outbound.limits import Limit
-
-_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.IGNORECASE)
 
 
 def origin(address: str) -> str:
@@ -20,20 +17,10 @@ def origin(address: str) -> str:
     """
     text = address.strip()
     parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme not in ("http", "https") or parts.username is not None or not _is_host(parts.hostname or ""):
+    if parts.scheme not in ("http", "https") or parts.username is not None or not is_host(parts.hostname or ""):
         raise ValueError("no account's address")
     _ = parts.port  # raises ValueError for one that is none
     return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _is_host(host: str) -> bool:
-    if host == "localhost" or (_HOST.fullmatch(host) and not host.rpartition(".")[2].isdigit()):
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def of(secrets: Mapping[str, str]) -> str:

@@ -9,8 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, Temporary
 
-NO_CONTACT, NO_TASK, NO_COMMENT, NO_ENTRY = "2000", "1000", "5000", "6010"
-BAD_VALUE, NO_FIELD = "41", "40"
+BAD_VALUE = "41"
 DAILY_LIMIT = "22"
 NO_TOKEN = "no_rest_token"  # noqa: S105
 NO_CALL_ID_FIELD = "no_call_id_field"

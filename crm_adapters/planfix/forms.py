@@ -11,6 +11,8 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from crm_adapters.values import listed
+
 from . import address
 
 _USER = RegexValidator(r"^user:[1-9]\d*$", pgettext_lazy("Planfix", "Choose an employee of Planfix."))
@@ -96,11 +98,7 @@ class CredentialForm(forms.Form):
 
 
 def _listed(source: str, label: Any, help_text: Any, validator: RegexValidator = _NUMBER) -> forms.CharField:
-    """The id of something of Planfix's; the house fills in the choices."""
-    widget = forms.Select(attrs={"data-source": source})
-    return forms.CharField(
-        label=label, help_text=help_text, widget=widget, validators=[validator], max_length=20, required=False
-    )
+    return listed(source, label, help_text, validator, required=False)
 
 
 class _Ids(forms.TypedMultipleChoiceField):
