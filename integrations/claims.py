@@ -22,7 +22,7 @@ from telephony.exchanges import DatabaseLimiter
 from telephony.hot import Constant
 from telephony.models import Call, Command
 
-from . import directory
+from . import directory, knowing
 from .directory import Wanting
 from .facts import facts_of
 from .models import CallSync, Credential, Lane
@@ -247,8 +247,8 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
         job = _job(row, wanting, late)
         if late:
             _say_that_a_card_is_left_out(row, wanting, job, now)
-        step = wanting.adapter.plan(job)
-        doubtful = row.intent
+        step = wanting.plan(job)
+        doubtful = "" if row.intent == knowing.STEP else row.intent
         if doubtful and (step is None or step.name != doubtful):
             # The call moved on while the fate of the earlier step is open: settle that first.
             way = Repeat.LOOK if wanting.adapter.can_look else Repeat.STOP
@@ -270,12 +270,12 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
 def _job(row: CallSync, wanting: Wanting, late: bool) -> Job:
     call = row.call
     facts = facts_of(call, call.people, call.audio, wanting, late=late)
-    return Job(facts, wanting.settings_for(call), row.progress)
+    return wanting.job(call, facts, row.progress)
 
 
 def _say_that_a_card_is_left_out(row: CallSync, wanting: Wanting, job: Job, now: datetime) -> None:
     """Once, where there would have been one in time."""
-    in_time = wanting.adapter.plan(replace(job, facts=replace(job.facts, live=not job.facts.finished)))
+    in_time = wanting.plan(replace(job, facts=replace(job.facts, live=not job.facts.finished)))
     said = any(entry["step"] == LEFT_OUT for entry in row.history)
     if in_time and in_time.priority == Priority.POP_UP and not said:
         row.history = [*row.history, {"at": now.isoformat(), "step": LEFT_OUT}]

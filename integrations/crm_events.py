@@ -72,7 +72,17 @@ def handle(event_id: int) -> float | None:
         _note(row, state=State.FAILED, error=f"{type(error).__name__}: {error}")
     else:
         _note(row, state=State.HANDLED, outcome=outcome.code, details=dict(outcome.details), error="")
+        return _refused_meanwhile(row, outcome)
     return None
+
+
+def _refused_meanwhile(row: CrmEvent, outcome: Outcome) -> float | None:
+    """A PBX may refuse a dial that it has just taken before the event is noted as handled."""
+    refused = Command.objects.filter(pk=row.command_id or 0, state=Command.State.REFUSED).first()
+    if outcome.code != dials.DIALLED or refused is None:
+        return None
+    take_up_again([refused.pk])
+    return 0.0
 
 
 def _take_up(event_id: int) -> CrmEvent | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crm_adapters.base import Adapter
+from crm_adapters.base import Adapter, CallFacts, Job, Step
 from employees import installation
 from employees.models import EmployeePhone
 from telephony.models import Call, VirtualNumber
 
+from . import knowing
 from .models import Integration, Rule
 
 
@@ -27,14 +29,18 @@ class Differing:
 
     direction: str
     outcome: str
+    client: str
     numbers: frozenset[str]
     settings: dict[str, Any]
 
-    def fits(self, call: Call) -> bool:
+    def fits(self, call: Call, known: bool | None) -> bool:
+        """`known`: whether the CRM knows the client; None while, or where, nobody has asked."""
+        who = "" if known is None else "known" if known else "unknown"
         answered = "answered" if call.outcome == Rule.Outcome.ANSWERED else "unanswered"
         return (
             self.direction in ("", call.direction)
             and self.outcome in ("", answered if call.outcome else "")
+            and self.client in ("", who)
             and (not self.numbers or call.virtual_number in self.numbers)
         )
 
@@ -53,10 +59,16 @@ class Wanting:
     mapping: dict[int, Mapped]
     rules: tuple[Differing, ...] = ()
 
-    def settings_for(self, call: Call) -> dict[str, Any]:
-        """The settings, with those of the first rule that fits this call laid over them."""
-        rule = next((each for each in self.rules if each.fits(call)), None)
-        return {**self.settings, **rule.settings} if rule else self.settings
+    def job(self, call: Call, facts: CallFacts, progress: Mapping[str, Any]) -> Job:
+        """What an adapter needs to know. Of the rules the first that fits the call lays its settings over the usual."""
+        known = progress.get(knowing.KNOWN)
+        rule = next((each for each in self.rules if each.fits(call, known)), None)
+        return Job(facts, {**self.settings, **rule.settings} if rule else self.settings, progress)
+
+    def plan(self, job: Job) -> Step | None:
+        """The next step: the adapter's, after the look-up that a rule depends on."""
+        depends = any(rule.client for rule in self.rules)
+        return (knowing.step(job) if depends else None) or self.adapter.plan(job)
 
 
 @dataclass(slots=True)
@@ -118,7 +130,7 @@ def _wanting(row: Integration) -> Wanting:
 
 def _differing(rule: Rule) -> Differing:
     numbers = frozenset(row.number for row in rule.numbers.all())
-    return Differing(rule.direction, rule.outcome, numbers, rule.settings)
+    return Differing(rule.direction, rule.outcome, rule.client, numbers, rule.settings)
 
 
 def line_name(connection_id: int, number: str) -> str:

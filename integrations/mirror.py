@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 from clients import book
 from clients.models import Client
 from crm_adapters.base import ClientChanged, ClientMatch
@@ -9,6 +13,13 @@ from employees import phones
 from telephony.hot import hot_write
 
 from .models import Credential
+
+FRESH = timedelta(minutes=10)
+
+
+def lately(credential: Credential, phone: str) -> Client | None:
+    """What the CRM said of `phone` (E.164) a short while ago."""
+    return book.find(credential.company, phone, credential.source, timezone.now() - FRESH)
 
 
 def remember(credential: Credential, phone: str, match: ClientMatch) -> Client:

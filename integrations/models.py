@@ -139,11 +139,28 @@ class Rule(models.Model):
         ANSWERED = "answered", pgettext_lazy("calls", "answered")
         UNANSWERED = "unanswered", pgettext_lazy("calls", "not answered")
 
+    class Client(models.TextChoices):
+        ANY = "", pgettext_lazy("client", "any")
+        KNOWN = "known", pgettext_lazy("client", "known to the CRM")
+        UNKNOWN = "unknown", pgettext_lazy("client", "not known to the CRM")
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
     place = models.PositiveSmallIntegerField(_("order"), default=0)
     direction = models.CharField(_("direction"), max_length=3, choices=Direction, blank=True)
     outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome, blank=True)
+    client = models.CharField(
+        _("client"),
+        max_length=7,
+        choices=Client,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "As the call begins. The CRM is asked once for each call then, which costs it a request more; a hidden "
+            "number fits neither."
+        ),
+    )
     numbers = models.ManyToManyField(
         VirtualNumber,
         blank=True,
@@ -159,7 +176,7 @@ class Rule(models.Model):
         ordering = ["place", "id"]
 
     def __str__(self) -> str:
-        return f"{self.get_direction_display()}, {self.get_outcome_display()}"
+        return f"{self.get_direction_display()}, {self.get_outcome_display()}, {self.get_client_display()}"
 
 
 class EmployeeMapping(models.Model):

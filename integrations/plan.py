@@ -120,7 +120,7 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     row.state, row.reason, row.details = verdict.state, verdict.reason, verdict.details
     if verdict.state == State.WANTED:
         facts = facts_of(call, call.people, call.audio, wanting)
-        job = Job(facts, wanting.settings_for(call), row.progress)
+        job = wanting.job(call, facts, row.progress)
         if refusal := wanting.adapter.refuses(job):
             row.state, row.reason = State.SKIPPED, refusal
         else:
@@ -130,7 +130,7 @@ def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
 
 def _plan_step(row: CallSync, job: Job, wanting: Wanting) -> None:
     """There is work when the CRM lacks a step; while a request is under way its notes are still to come, so perhaps."""
-    step = wanting.adapter.plan(job)
+    step = wanting.plan(job)
     if step or row.intent:
         row.wanted = job.facts.version
         row.due_at = timezone.now() + timedelta(seconds=step.settle if step else 0)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from django.dispatch import receiver
-from django.utils import timezone
 
 from clients import book
 from clients.models import Client
@@ -23,7 +21,6 @@ from . import credentials, directory, mirror
 from .directory import Wanting
 from .models import Credential
 
-FRESH = timedelta(minutes=10)
 LEAST_SECONDS = 0.2
 """With less time left the CRM is not even asked."""
 
@@ -62,8 +59,7 @@ def _knows_clients(wanting: Wanting, caller: Caller) -> bool:
 def _client(caller: Caller, credential: Credential, end: float) -> tuple[Client | None, str]:
     """The client, and where he was found or why he was not."""
     company, phone = credential.company, caller.phone
-    known = book.find(company, phone, credential.source, timezone.now() - FRESH)
-    if known:
+    if known := mirror.lately(credential, phone):
         return (known if known.entity else None), "book"
     left = end - time.monotonic()
     if left < LEAST_SECONDS:

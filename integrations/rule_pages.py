@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
+from crm_adapters.base import Capability
 from employees.forms import defaults
 from employees.rights import Right
 from employees.sites import my, portal
@@ -28,17 +29,20 @@ OWN = "own_"
 class ConditionsForm(forms.ModelForm):
     class Meta:
         model = Rule
-        fields = ["direction", "outcome", "numbers"]
+        fields = ["direction", "outcome", "client", "numbers"]
         widgets = {
             "numbers": forms.CheckboxSelectMultiple,
             "direction": forms.RadioSelect,
             "outcome": forms.RadioSelect,
+            "client": forms.RadioSelect,
         }
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         numbers = VirtualNumber.objects.filter(connection__integrations=self.instance.integration)
         self.fields["numbers"].queryset = numbers.distinct()  # type: ignore[attr-defined]
+        if Capability.CLIENT_LOOKUP not in self.instance.integration.credential.adapter.capabilities:
+            del self.fields["client"]
 
 
 @dataclass

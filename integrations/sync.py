@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from prometheus_client import Counter, Histogram
 
-from crm_adapters.base import Doubtful, Job, NotMade, Result, Step, Work
+from crm_adapters.base import Doubtful, NotMade, Result, Step, Work
 from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
 from outbound.http import Http
@@ -33,7 +33,7 @@ from telephony.hot import hot_write, persistently
 from telephony.models import Exchange
 from telephony.threads import Together
 
-from . import claims, credentials
+from . import claims, credentials, knowing
 from .claims import WORKED, Claim, Idle, lanes_of
 from .directory import Wanting
 from .facts import urgency
@@ -163,7 +163,7 @@ def _perform(claim: Claim) -> list[Result]:
     batch = [work for _, _, work in claim.works]
 
     def ask(secrets: dict[str, str]) -> list[Result]:
-        return adapter.look(http, secrets, batch) if claim.looking else adapter.perform(http, secrets, batch)
+        return adapter.look(http, secrets, batch) if claim.looking else _make(http, credential, secrets, batch)
 
     try:
         return credentials.speaking(credential, http, ask)
@@ -173,6 +173,18 @@ def _perform(claim: Claim) -> list[Result]:
     except Exception as error:
         log.exception("adapter failed", crm=credential.crm)
         return [Rejected(f"{type(error).__name__}: {error}", code="our_fault", fate_unknown=True)] * len(batch)
+
+
+def _make(http: Http, credential: Credential, secrets: dict[str, str], batch: list[Work]) -> list[Result]:
+    """The house's own steps come first: where a token is over, nothing is written yet."""
+    known = {
+        place: knowing.look_up(http, credential, secrets, work.job.facts.client_phone)
+        for place, work in enumerate(batch)
+        if work.step.name == knowing.STEP
+    }
+    rest = [work for place, work in enumerate(batch) if place not in known]
+    made = iter(credential.adapter.perform(http, secrets, rest) if rest else ())
+    return [known[place] if place in known else next(made) for place in range(len(batch))]
 
 
 def _http(claim: Claim) -> Http:
@@ -228,7 +240,7 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, claim
     row.progress = {**row.progress, **result.progress}
     row.history = [*row.history, {"at": now.isoformat(), "step": name, "words": result.words}][-HISTORY:]
     facts = work.job.facts
-    if following := wanting.adapter.plan(Job(facts, work.job.settings, row.progress)):
+    if following := wanting.plan(wanting.job(row.call, facts, row.progress)):
         row.priority = urgency(facts, following)
     else:
         row.noted = max(row.noted, facts.version)

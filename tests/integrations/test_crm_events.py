@@ -195,6 +195,25 @@ def test_a_dial_that_the_pbx_refuses_afterwards_is_refused_in_the_crm_unless_a_c
     assert [card for card, _ in crm.refused] == ([] if came else [CARD])
 
 
+def test_a_dial_that_the_pbx_refuses_before_the_click_is_noted_is_refused_in_the_crm(
+    click: Callable[..., CrmEvent], connection: Connection, crm: Bell, monkeypatch: pytest.MonkeyPatch
+):
+    dial = dials.handle
+
+    def dial_and_refuse(row: CrmEvent, event: DialRequested) -> dials.Outcome:
+        outcome = dial(row, event)
+        refused = CommandResult(command=Command.objects.get().wire_id, ok=False, code="1130", words="busy")
+        inbox._note_results([(connection.pk, refused)])
+        return outcome
+
+    monkeypatch.setattr(dials, "handle", dial_and_refuse)
+    row = click()
+    assert crm_events.handle(row.pk) == 0.0
+    row = handled(row)
+    assert (row.state, row.outcome) == (State.HANDLED, "pbx_refused")
+    assert [card for card, _ in crm.refused] == [CARD]
+
+
 def kill(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, *, after: bool = False) -> None:
     """The process dies the next time that it comes to this function, or has just done it."""
     real = getattr(where, name)

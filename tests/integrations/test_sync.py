@@ -19,6 +19,7 @@ from crm_adapters import registry
 from crm_adapters.base import (
     Adapter,
     Check,
+    ClientMatch,
     Done,
     Job,
     NotMade,
@@ -49,6 +50,7 @@ from tests.factories import (
     ExtensionFactory,
     IntegrationFactory,
     ParticipantFactory,
+    RuleFactory,
     VirtualNumberFactory,
 )
 
@@ -235,6 +237,103 @@ def test_a_call_that_changes_during_a_request_is_not_taken_for_written(paper: Pa
     paper.answers = [meanwhile]
     sync.work_off(row.credential_id)
     assert made(paper, row) == ["begin", "end"]
+    assert settled(row)
+
+
+# --- Rules that depend on whom the CRM knows --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def knowing(paper: Paper, integration: Integration, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the CRM answers to look-ups, in turn; a rule writes calls of clients that it does not know as "new"."""
+    answers: list[Any] = []
+
+    def find_client(http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
+        paper.asked.append(("client", [phone]))
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return ClientMatch("contact", "7", "Anna") if answer else None
+
+    monkeypatch.setattr(paper, "find_client", find_client, raising=False)
+    RuleFactory.create(integration=integration, client="unknown", settings={"as": "new"})
+    installation.changed()
+    return answers
+
+
+def written_as(paper: Paper) -> Answer:
+    def answer(batch: Sequence[Work]) -> list[Result]:
+        for work in batch:
+            paper.book.setdefault(work.job.facts.id, []).append(str(work.job.settings.get("as", "usual")))
+        return paper.write(batch)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("known", "written"), [(True, "usual"), (False, "new"), (Rejected("no right to look"), "usual")]
+)
+def test_a_rule_asks_the_crm_once_before_anything_is_written(
+    paper: Paper, make: Callable[..., CallSync], knowing: list[Any], known: Any, written: str
+):
+    row = make()
+    knowing.append(known)
+    paper.answers = [written_as(paper)]
+    assert sync.work_off(row.credential_id) is None
+    assert paper.steps == ["client", "begin", "end"]
+    assert made(paper, row) == [written, "begin", "end"]
+    assert settled(row)
+    assert row.history[0]["step"] == "client"
+
+
+def test_what_the_crm_said_a_moment_ago_is_not_asked_again(
+    paper: Paper, make: Callable[..., CallSync], knowing: list[Any]
+):
+    first, second = (make(client_phone="+79000000001") for _ in range(2))
+    knowing.append(True)
+    sync.work_off(first.credential_id)
+    assert paper.steps.count("client") == 1
+    assert settled(first)
+    assert settled(second)
+    assert second.progress["client_known"] is True
+
+
+def test_a_token_that_is_over_at_the_look_up_writes_nothing_twice(
+    paper: Paper, make: Callable[..., CallSync], knowing: list[Any]
+):
+    begun = make(state="ringing")
+    knowing.append(True)
+    sync.work_off(begun.credential_id)
+    Call.objects.filter(pk=begun.call_id).update(state="finished", outcome="answered")
+    announce(Call.objects.get(pk=begun.call_id))
+    new = make()
+    knowing += [TokenExpired("over"), True]  # in one batch with the end of the other
+    sync.work_off(begun.credential_id)
+    assert made(paper, begun) == made(paper, new) == ["begin", "end"]
+    assert settled(new)
+
+
+def test_a_crm_that_is_away_is_asked_again(paper: Paper, make: Callable[..., CallSync], knowing: list[Any]):
+    row = make()
+    knowing += [Temporary("away"), False]
+    sync.work_off(row.credential_id)
+    row.refresh_from_db()
+    assert (row.error_kind, row.progress) == ("temporary", {})
+    Lane.objects.update(open_at=None)
+    CallSync.objects.update(not_before=None)
+    paper.answers = [written_as(paper)]
+    sync.work_off(row.credential_id)
+    assert made(paper, row) == ["new", "begin", "end"]
+
+
+def test_a_worker_that_dies_at_the_look_up_leaves_no_doubt(
+    paper: Paper, make: Callable[..., CallSync], knowing: list[Any]
+):
+    row = make()
+    CallSync.objects.filter(pk=row.pk).update(intent="client")
+    knowing.append(True)
+    sync.work_off(row.credential_id)
+    assert paper.steps == ["client", "begin", "end"]
     assert settled(row)
 
 

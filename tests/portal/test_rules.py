@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.test import Client
@@ -10,6 +12,7 @@ from django.urls import reverse
 
 from employees import installation
 from integrations import directory
+from integrations.facts import facts_of
 from integrations.models import Integration, Rule
 from telephony.models import Call
 from tests import factories as make
@@ -20,10 +23,11 @@ def page(world: World, name: str = "rule", *more: Any) -> str:
     return reverse(f"portal:{name}", args=[world.integration.uuid, *(more or [world.rule.uuid])])
 
 
-def settings_of(world: World, **call: Any) -> dict[str, Any]:
+def settings_of(world: World, progress: dict[str, Any] | None = None, **call: Any) -> Mapping[str, Any]:
     installation.refresh()
     row: Call = make.CallFactory.build(connection=world.connection, **call)
-    return directory.by_id(world.integration.pk).settings_for(row)
+    wanting = directory.by_id(world.integration.pk)
+    return wanting.job(row, facts_of(row, [], [], wanting), progress or {}).settings
 
 
 def test_only_what_is_switched_on_is_different(mine: World, owner: Client) -> None:
@@ -70,6 +74,30 @@ def test_the_outcome_holds_from_the_end_on(mine: World, rule: str, call: str, fi
     Rule.objects.filter(pk=mine.rule.pk).update(outcome=rule, settings={"assign_incoming_to": "own"})
     installation.changed()
     assert (settings_of(mine, outcome=call)["assign_incoming_to"] == "own") is fits
+
+
+@pytest.mark.parametrize(
+    ("rule", "known", "fits"),
+    [
+        ("known", True, True),
+        ("known", False, False),
+        ("unknown", False, True),
+        ("unknown", True, False),
+        ("known", None, False),  # the CRM has not said
+        ("unknown", None, False),
+        ("", None, True),
+    ],
+)
+def test_whom_the_crm_knows(mine: World, owner: Client, rule: str, known: bool | None, fits: bool) -> None:
+    sent = {"client": rule, "own_assign_incoming_to": "on", "assign_incoming_to": "last"}
+    assert owner.post(page(mine), sent).status_code == 302
+    assert (settings_of(mine, {"client_known": known}).get("assign_incoming_to") == "last") is fits
+
+
+def test_a_crm_that_cannot_tell_is_not_asked(mine: World, owner: Client) -> None:
+    assert 'name="client"' in owner.get(page(mine)).content.decode()
+    with patch.object(type(mine.credential.adapter), "capabilities", frozenset()):
+        assert 'name="client"' not in owner.get(page(mine)).content.decode()
 
 
 def test_the_upper_of_two_rules_holds(mine: World, owner: Client) -> None:
