@@ -107,6 +107,7 @@ class NumberForm(forms.ModelForm):
     class Meta:
         model = VirtualNumber
         fields = ["line_name"]
+        widgets = {"line_name": forms.TextInput(attrs={"aria-label": gettext_lazy("Line name")})}
 
 
 Numbers = forms.modelformset_factory(VirtualNumber, form=NumberForm, extra=0)

@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
         help="a setting of the product to try; {folder} stands for its data folder",
     )
     parser.add_argument("--rate", type=float, help="instead of everything: one load at this many events a second")
+    parser.add_argument("--bulkheads", type=int, metavar="ROUNDS", help="instead of everything: one CRM in trouble")
     parser.add_argument("--seconds", type=float, help="how long each load lasts")
     return parser.parse_args()
 
@@ -59,6 +60,10 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         if options.rate:
             found["load"] = asdict(_load(product, folder, options, options.rate, seconds))
             return found
+        if options.bulkheads:
+            found["bulkheads"] = figures.bulkheads(product, 60.0, seconds, options.bulkheads)
+            say(f"bulkheads: {found['bulkheads']}")
+            return found
         found["hits"] = figures.hits_by_kind(product)
         say(f"hits: {found['hits']}")
         for name, rate in (("at_30", 30.0), ("at_100", 100.0)):
@@ -71,7 +76,7 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         found["at_70_percent"] = asdict(_load(product, folder, options, 0.7 * best.rate, seconds))
         found["routing"] = figures.routing(product, 40 if quick else options.companies, 1 if quick else 2)
         say(f"routing: {found['routing']}")
-        found["bulkheads"] = figures.bulkheads(product, min(100.0, 0.5 * best.rate), seconds, 1 if quick else 3)
+        found["bulkheads"] = figures.bulkheads(product, min(60.0, 0.5 * best.rate), seconds, 1 if quick else 6)
         say(f"bulkheads: {found['bulkheads']}")
         found["busy_portal"] = figures.busy_portal(product, 30 if quick else 150)
         say(f"one busy portal: {found['busy_portal']}")
@@ -112,7 +117,7 @@ def main() -> int:
                 print(f"without the production stack: {why}", file=sys.stderr)
                 kinds.remove("production")
             results: dict[str, Any] = {"machine": machine.described(), "caveat": caveat, "stacks": {}}
-            if not options.rate:
+            if not (options.rate or options.bulkheads):
                 results["floors"] = floors_of(kinds, folder, 1.0 if options.quick else 4.0)
             for kind in kinds:
                 results["stacks"][kind] = measure(kind, folder / kind, options)
@@ -120,7 +125,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False))
-    if not options.rate:
+    if not (options.rate or options.bulkheads):
         print(report.markdown(results))
         if options.markdown:
             report.renew(options.markdown, results)

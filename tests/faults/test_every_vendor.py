@@ -20,7 +20,7 @@ import requests
 
 from crm_adapters.base import Repeat
 from crm_adapters.registry import all_adapters
-from telephony.providers import registry
+from tests.between import ACCOUNT, CONNECTION, company_between, lead_to_emulators
 from tests.conftest import needs
 from tests.docs import declared
 from tests.emulators.crm import emulated as crms
@@ -28,7 +28,7 @@ from tests.emulators.open_api import Emulator as OpenApi
 from tests.emulators.pbx import SCENARIOS, Call, Pbx
 from tests.emulators.pbx import emulated as pbxs
 from tests.emulators.served import Told, Wire
-from tests.stack import Stack, company, production_missing, running, wait_until
+from tests.stack import Stack, production_missing, running, wait_until
 
 ROUNDS = 1
 KILLS = 2
@@ -94,60 +94,24 @@ class Side:
         rules = declared(all_adapters()[self.crm_slug])
         return any(Repeat.STOP in ways for ways in rules.values())
 
-    @property
-    def company(self) -> dict[str, Any]:
-        """As `provision` reads it."""
-        row = company("", "", f"Shop {self.name}")
-        row["users"][0]["email"] = f"owner@{self.name.replace('_', '-')}.example"
-        row["connections"][0] |= {
-            "provider": self.pbx_slug,
-            "brand": registry.get(self.pbx_slug).brands[0].slug,
-            "name": self.name,
-            "credentials": {**self.line.pbx.secrets, **self.line.pbx.typed},
-        }
-        keys = {**self.crm.secrets, **self.crm.typed}
-        users = {number: user for number, user in self.crm.users.items() if user}
-        row["crm_credentials"] = [{"key": "crm", "crm": self.crm_slug, "name": self.name, "credentials": keys}]
-        row["integrations"][0] |= {
-            "credential": "crm",
-            "settings": self.crm.settings,
-            "employee_mapping": [{"extension": number, "crm_user": user} for number, user in users.items()],
-        }
-        return row
-
 
 class Installation:
     """The product with a company for each PBX and for each CRM."""
 
     def __init__(self, stack: Stack, sides: dict[str, Side]):
         self.stack, self.sides = stack, sides
-        rows = [side.company for side in self.sides.values()]
+        rows = [
+            company_between(name, side.pbx_slug, side.line.pbx, side.crm_slug, side.crm) for name, side in sides.items()
+        ]
         for side, made in zip(self.sides.values(), stack.provision_all(rows), strict=True):
-            side.line.url = made["connections"]["pbx"]["webhook_url"]
-            side.crm.install(made["crm_credentials"]["crm"]["handler_url"])
-        self._lead_to_emulators()
-        stack.wait_quiet(60)
-
-    def _lead_to_emulators(self) -> None:
-        """The addresses of vendors whose forms take none of this machine; and what a click on "set up" does."""
-        pbx = {name: side.line.pbx.secrets for name, side in self.sides.items() if side.line.pbx.typed}
-        crm = {name: side.crm.secrets for name, side in self.sides.items() if side.crm.typed}
-        lines = (
-            "from integrations import crm_setup",
-            "from integrations.models import Credential",
-            "from telephony.models import Connection",
-            f"for name, known in {pbx!r}.items():",
-            "    row = Connection.objects.get(name=name)",
-            "    row.credentials = {**row.credentials, **known}",
-            "    row.save()",
-            f"for name, known in {crm!r}.items():",
-            "    row = Credential.objects.get(name=name)",
-            "    row.values = {**row.values, **known}",
-            "    row.save()",
-            "for row in Credential.objects.all():",
-            "    crm_setup.prepare(row)",
+            side.line.url = made["connections"][CONNECTION]["webhook_url"]
+            side.crm.install(made["crm_credentials"][ACCOUNT]["handler_url"])
+        lead_to_emulators(
+            stack,
+            {name: side.line.pbx for name, side in sides.items()},
+            {name: side.crm for name, side in sides.items()},
         )
-        self.stack.shell("\n".join(lines))
+        stack.wait_quiet(60)
 
     def play(self) -> dict[str, list[Call]]:
         """All companies at once, while the product is killed and the CRMs say 503."""

@@ -18,12 +18,13 @@ from typing import Any
 
 import requests
 
+from tests.between import ACCOUNT, CONNECTION, company_between, lead_to_emulators
 from tests.emulators.crm import Crm, Written, emulated
 from tests.emulators.open_api import Emulator as Pbx
 from tests.emulators.open_api import wire
 from tests.emulators.pbx import Call, Scenario
 from tests.emulators.served import Told, Wire
-from tests.stack import Stack, company, running, wait_until
+from tests.stack import Stack, running, wait_until
 
 KNOWN, CLICKED, MANAGER = "79000000555", "79000000556", "102"
 """Clients whom every CRM has, and the extension of the manager who is responsible."""
@@ -96,13 +97,15 @@ class World:
             crm.know(f"+{KNOWN}", "Maria Known", crm.users[MANAGER])
             crm.know(f"+{CLICKED}", "Pavel Clicked", crm.users[MANAGER])
             self.sides[slug] = side
-            rows.append(_company(side))
+            row = company_between(slug, "open_api", side.pbx, slug, crm)
+            row["integrations"][0]["numbers"] = ["+74950000001"]
+            rows.append(row)
         for side, made in zip(self.sides.values(), stack.provision_all(rows), strict=True):
-            side.url = made["connections"]["pbx"]["webhook_url"]
-            side.crm.install(made["crm_credentials"]["account"]["handler_url"])
+            side.url = made["connections"][CONNECTION]["webhook_url"]
+            side.crm.install(made["crm_credentials"][ACCOUNT]["handler_url"])
         self.quiet()
-        secrets = {slug: dict(side.crm.secrets) for slug, side in self.sides.items() if side.crm.typed}
-        self.stack.shell(f"SECRETS = {secrets!r}\n{_PREPARE}")
+        self.stack.shell(_EXTENSIONS)
+        lead_to_emulators(stack, {}, crms)
         self.quiet()
 
     def quiet(self) -> None:
@@ -155,39 +158,14 @@ class World:
 
 
 _STEPS = "FROM integrations_callsync WHERE state = 'wanted' AND NOT parked AND wanted > noted"
-_PREPARE = """
+_EXTENSIONS = """
 from employees.models import Company, Employee, Extension
-from integrations import crm_setup
-from integrations.models import Credential
 for company in Company.objects.all():
     Extension.objects.create(company=company, number="104", handling=Extension.Handling.IGNORED)
     Extension.objects.create(company=company, number="105", handling=Extension.Handling.DEFAULT)
     nobody = Employee.objects.create(company=company, name="Galina Unmapped")
     Extension.objects.create(company=company, number="106", handling=Extension.Handling.EMPLOYEE, employee=nobody)
-for row in Credential.objects.all():
-    if row.crm in SECRETS:
-        row.values = {**row.values, **SECRETS[row.crm]}
-        row.save()
-    crm_setup.prepare(row)
 """
-
-
-def _company(side: Side) -> dict[str, Any]:
-    row = company("", "", f"Shop {side.slug}")
-    row["users"][0]["email"] = f"owner@{side.slug}.example"
-    row["connections"][0] |= {"provider": "open_api", "brand": "open_api", "name": side.slug}
-    row["connections"][0]["credentials"] = {**side.pbx.secrets, **side.pbx.typed}
-    keys = {**side.crm.secrets, **side.crm.typed}
-    row["crm_credentials"] = [{"key": "account", "crm": side.slug, "name": side.slug, "credentials": keys}]
-    users = {number: side.crm.users[number] for number in ("101", "102", "103")}
-    mapping = [{"extension": number, "crm_user": user} for number, user in users.items() if user]
-    row["integrations"][0] |= {
-        "credential": "account",
-        "settings": side.crm.settings,
-        "numbers": ["+74950000001"],
-        "employee_mapping": mapping,
-    }
-    return row
 
 
 @contextmanager
