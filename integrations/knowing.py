@@ -13,9 +13,8 @@ from outbound.http import Http
 from . import mirror
 from .models import Credential
 
-STEP = "client"
-KNOWN = "client_known"
-"""The note: true or false, None where the CRM refuses to say."""
+STEP = KNOWN = "known_to_crm"
+"""The step, and its note: true or false, None where the CRM refuses to say."""
 SECONDS = 15.0
 
 

@@ -105,7 +105,7 @@ OUTCOMES: dict[str, Any] = {
 """What came of an event of a CRM (`CrmEvent.outcome`)."""
 
 STEPS: dict[str, Any] = {
-    "client": gettext_lazy("Looked up whether the CRM knows the client"),
+    "known_to_crm": gettext_lazy("Looked up whether the CRM knows the client"),
     "pop_up_late": gettext_lazy("The card was left out: it would have come too late"),
 }
 """Names of steps that the house makes in an adapter's place (`Adapter.step_titles` has the adapter's own)."""

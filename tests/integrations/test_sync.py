@@ -283,7 +283,7 @@ def test_a_rule_asks_the_crm_once_before_anything_is_written(
     assert paper.steps == ["client", "begin", "end"]
     assert made(paper, row) == [written, "begin", "end"]
     assert settled(row)
-    assert row.history[0]["step"] == "client"
+    assert row.history[0]["step"] == "known_to_crm"
 
 
 def test_what_the_crm_said_a_moment_ago_is_not_asked_again(
@@ -295,7 +295,7 @@ def test_what_the_crm_said_a_moment_ago_is_not_asked_again(
     assert paper.steps.count("client") == 1
     assert settled(first)
     assert settled(second)
-    assert second.progress["client_known"] is True
+    assert second.progress["known_to_crm"] is True
 
 
 def test_a_token_that_is_over_at_the_look_up_writes_nothing_twice(
@@ -330,7 +330,7 @@ def test_a_worker_that_dies_at_the_look_up_leaves_no_doubt(
     paper: Paper, make: Callable[..., CallSync], knowing: list[Any]
 ):
     row = make()
-    CallSync.objects.filter(pk=row.pk).update(intent="client")
+    CallSync.objects.filter(pk=row.pk).update(intent="known_to_crm")
     knowing.append(True)
     sync.work_off(row.credential_id)
     assert paper.steps == ["client", "begin", "end"]

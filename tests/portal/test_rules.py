@@ -91,7 +91,7 @@ def test_the_outcome_holds_from_the_end_on(mine: World, rule: str, call: str, fi
 def test_whom_the_crm_knows(mine: World, owner: Client, rule: str, known: bool | None, fits: bool) -> None:
     sent = {"client": rule, "own_assign_incoming_to": "on", "assign_incoming_to": "last"}
     assert owner.post(page(mine), sent).status_code == 302
-    assert (settings_of(mine, {"client_known": known}).get("assign_incoming_to") == "last") is fits
+    assert (settings_of(mine, {"known_to_crm": known}).get("assign_incoming_to") == "last") is fits
 
 
 def test_a_crm_that_cannot_tell_is_not_asked(mine: World, owner: Client) -> None:

@@ -53,6 +53,11 @@ def test_refusals_of_adapters_have_words() -> None:
                 assert code in {**words.REASONS, **own}, f"{path}: {code}"
 
 
+def test_steps_of_the_house_have_names_of_their_own() -> None:
+    for adapter in all_adapters().values():
+        assert not words.STEPS.keys() & adapter.step_titles.keys(), adapter.slug
+
+
 def test_routing_and_tracking_codes_have_words() -> None:
     text = source("integrations/routing.py", "telephony/routing.py", "telephony/tracking.py")
     codes = set(re.findall(r'Opinion\("(\w+)"', text)) | set(re.findall(r'code="(\w+)"', text))
