@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.adapter import get_adapter
 from allauth.account.views import SignupView
@@ -71,8 +71,7 @@ def _guessed(request: HttpRequest) -> dict[str, Any]:
 
 
 def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
+    return cast("User", request.user)
 
 
 # --- Invitations ------------------------------------------------------------------------------------------------------
@@ -94,7 +93,9 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     if found.mailed and not known:
         return redirect("account_invited", token)
     # Whoever has but the copied link is not told whether there is such a person.
-    return render(request, "account/invitation.html", {"invitation": row, "token": token, "may_be_new": not found.mailed})
+    return render(
+        request, "account/invitation.html", {"invitation": row, "token": token, "may_be_new": not found.mailed}
+    )
 
 
 def _found(request: HttpRequest, token: str) -> invitations.Found | HttpResponse:

@@ -94,11 +94,11 @@ class Watched:
     kind: str
     fields: tuple[str, ...]
     secret: tuple[str, ...] = ()
-    labels: Callable[[Any], Mapping[str, forms.Field]] = lambda row: {}
+    labels: Callable[[Any], Mapping[str, forms.Field]] = lambda _row: {}
     of: Callable[[Any], models.Model] | None = None
     company: Callable[[Any], int] = lambda row: row.company_id
     name: Callable[[Any], str] = str
-    by_hand: Callable[[dict[str, Any]], bool] = lambda save: True
+    by_hand: Callable[[dict[str, Any]], bool] = lambda _save: True
 
 
 _watched: dict[type[models.Model], Watched] = {}
@@ -180,7 +180,7 @@ def note(row: Any, lines: list[Line], action: str = Change.Action.CHANGED) -> No
     if not actor or (action == Change.Action.CHANGED and not lines):
         return
     place = (told.kind, str(row.pk))
-    earlier = Change.objects.filter(pk=actor.noted.get(place)).first() if action == Change.Action.CHANGED else None
+    earlier = Change.objects.filter(pk=actor.noted.get(place, 0)).first() if action == Change.Action.CHANGED else None
     if earlier:
         earlier.lines = [*earlier.lines, *lines]
         earlier.save(update_fields=["lines"])
@@ -200,7 +200,7 @@ def note(row: Any, lines: list[Line], action: str = Change.Action.CHANGED) -> No
 
 def note_person(user: User, request: HttpRequest, kind: str, action: str, lines: list[Line]) -> None:
     """Write down what somebody did about himself, for each of his companies (for support alone where he has none)."""
-    companies = list(user.memberships.values_list("company_id", flat=True)) or [None]
+    companies: list[int | None] = [*user.memberships.values_list("company_id", flat=True)]
     Change.objects.bulk_create(
         Change(
             company_id=company,
@@ -213,7 +213,7 @@ def note_person(user: User, request: HttpRequest, kind: str, action: str, lines:
             key=str(user.pk),
             lines=lines,
         )
-        for company in companies
+        for company in companies or [None]
     )
 
 
@@ -274,26 +274,25 @@ def _loaded(text: str) -> dict[str, Any]:
 def _shown(kept: Any, row: Any) -> Any:
     """A field's value as a person reads it: text, or words of ours that are translated later."""
     value = getattr(row, kept.name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        return switch(value)
-    if kept.choices:
-        return {"words": _english(getattr(row, f"get_{kept.name}_display")())}
-    return str(value)[:LONGEST]
+    if kept.choices and (words := _english(dict(kept.flatchoices).get(value, ""))):
+        return {"words": words}
+    return _plain(value)
 
 
 def _chosen(asked: forms.Field | None, value: Any) -> Any:
+    listed: Any = asked.choices if isinstance(asked, forms.ChoiceField) else ()
+    choices = dict(listed)
+    if isinstance(value, str) and value in choices:
+        return {"words": _english(choices[value])}
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return switch(value)
     if value is None or value == "" or value == []:
         return None
-    choices = dict(getattr(asked, "choices", None) or ()) if isinstance(asked, forms.ChoiceField) else {}
-    if not isinstance(value, list) and value in choices:
-        return {"words": _english(choices[value])}
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)[:LONGEST]
-    return str(value)[:LONGEST]
+    return (json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value))[:LONGEST]
 
 
 def switch(value: bool) -> dict[str, str]:

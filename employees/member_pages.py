@@ -7,15 +7,15 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import invitations
 from .models import Invitation, Membership, Role
-from .rights import Right, may
-from .sites import PortalRequest, company_of, mine, my, portal
+from .rights import Right
+from .sites import PortalRequest, mine, my, portal
 
 
 class InviteForm(forms.Form):
@@ -73,8 +73,9 @@ def members(request: PortalRequest) -> HttpResponse:
 def _page(request: PortalRequest, form: InviteForm, sent: invitations.Sent | None = None) -> HttpResponse:
     rows = list(mine(request, Membership).select_related("user").order_by("user__email"))
     invited = list(mine(request, Invitation).filter(accepted_at=None).select_related("invited_by"))
-    for row in [*rows, *invited]:
-        row.touchable = _touchable(request.membership, row)  # type: ignore[union-attr]
+    row: Any
+    for row in (*rows, *invited):
+        row.touchable = _touchable(request.membership, row)
     context = {
         "title": _("Members"),
         "rows": rows,

@@ -20,8 +20,8 @@ SEEN_SECONDS = 300
 
 
 class CurrentCompany:
-    """Sets `request.membership` (None for strangers), `request.memberships` and the company's time zone. What is changed
-    meanwhile is this person's doing.
+    """Sets `request.membership` (None for strangers), `request.memberships` and the company's time zone. What is
+    changed meanwhile is this person's doing.
 
     Somebody with several companies has chosen one of them in the session; the first one is the default.
     """

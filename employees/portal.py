@@ -200,7 +200,9 @@ def keeping(request: HttpRequest) -> HttpResponse:
 def companies(request: PortalRequest) -> HttpResponse:
     """Choose which company to look at, for those who belong to several."""
     if request.method == "POST":
-        chosen = next((row for row in request.memberships if str(row.company.uuid) == request.POST.get("company")), None)
+        chosen = next(
+            (row for row in request.memberships if str(row.company.uuid) == request.POST.get("company")), None
+        )
         if chosen:
             request.session[SESSION_KEY] = chosen.company_id
             return redirect("portal:index")
@@ -211,7 +213,9 @@ def companies(request: PortalRequest) -> HttpResponse:
 portal.in_menu(
     "employees", gettext_lazy("Employees"), "badge", group=PEOPLE, order=50, inside=("employee", "employee_new")
 )
-portal.in_menu("members", gettext_lazy("Members"), "manage_accounts", group=PEOPLE, order=52, inside=("member_invited",))
+portal.in_menu(
+    "members", gettext_lazy("Members"), "manage_accounts", group=PEOPLE, order=52, inside=("member_invited",)
+)
 portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)
 portal.in_menu("keeping", gettext_lazy("How long data is kept"), "auto_delete", group=PEOPLE, order=54)
 portal.in_menu("changes", gettext_lazy("Changes"), "history", group=PEOPLE, order=55)

@@ -21,6 +21,4 @@ class TelephonyConfig(AppConfig):
             secret=("secrets",),
             labels=lambda row: row.protocol.form.base_fields,
         )
-        audit.watch(
-            models.VirtualNumber, "number", "line_name", title=_("virtual number"), name=lambda row: row.number
-        )
+        audit.watch(models.VirtualNumber, "number", "line_name", title=_("virtual number"), name=lambda row: row.number)
