@@ -137,6 +137,7 @@ class SignUpForm(SignupForm):
         """`invited`: the e-mail that the invitation is for."""
         super().__init__(*args, **kwargs)
         self.fields["email"].label = _("E-mail")
+        self.fields["password1"].help_text = _("At least 8 characters; not a common one, and not your name or e-mail.")
         if invited:
             self.fields["email"].initial, self.fields["email"].disabled = invited, True
         for field in self.fields.values():

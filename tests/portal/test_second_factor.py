@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -100,11 +99,9 @@ def test_what_is_sensitive_asks_for_the_password_again(anna: User) -> None:
     assert client.get("/accounts/2fa/totp/activate/").status_code == 200
 
 
-def test_a_change_is_told_by_mail(
-    anna: User, mailoutbox: list[EmailMessage], django_capture_on_commit_callbacks: Any
-) -> None:
-    with django_capture_on_commit_callbacks(execute=True):
-        secret = enrol()
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_told_by_mail(anna: User, mailoutbox: list[EmailMessage]) -> None:
+    secret = enrol()
     assert mailoutbox
     assert all(mail.to == [ANNA["email"]] and secret not in str(mail.body) for mail in mailoutbox)
 
