@@ -200,6 +200,7 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = True
 # The first is of one address and e-mail (`employees.accounts`), the second of one address.
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,50/15m/ip", "login": "100/m/ip"}
 MFA_ADAPTER = "employees.accounts.MfaAdapter"
+MFA_FORMS = {"add_webauthn": "employees.accounts.AddPasskeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Callbridge"

@@ -13,6 +13,7 @@ from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.conf import settings
 from django.contrib import messages
@@ -147,3 +148,13 @@ class SignUpForm(SignupForm):
     def save(self, request: HttpRequest) -> Any:
         """The person and his address, which is not proven yet, or neither (see `AccountAdapter.pre_login`)."""
         return super().save(request)
+
+
+class AddPasskeyForm(AddWebAuthnForm):
+    """A key that signs in without a password, unless one wants it as a second factor only."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = _("Name")
+        self.fields["passwordless"].label = _("Sign in with it instead of the password")
+        self.fields["passwordless"].initial = True

@@ -23,6 +23,12 @@ def phone(number: str) -> str:
 
 
 @register.filter
+def sentence(words: str) -> str:
+    """A title of others as we write ours: “Change Password” is “Change password”."""
+    return words.strip().capitalize()
+
+
+@register.filter
 def duration(seconds: int | None) -> str:
     """1:05, 12:00, 1:02:03."""
     if seconds is None:
