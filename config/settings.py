@@ -47,7 +47,12 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "rest_framework",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "encrypted_model_fields",
     "config.apps.ConfigConfig",  # its `rundramatiq` goes before the library's
     "django_dramatiq",
@@ -65,7 +70,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "employees.middleware.CurrentCompany",
+    "employees.middleware.LastSeen",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -170,8 +177,51 @@ WHITENOISE_USE_FINDERS = True
 # --- People -----------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "employees.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
+# Whether strangers may sign up; who is invited always may.
+SIGN_UP = env.bool("SIGN_UP", default=True)
+ACCOUNT_ADAPTER = "employees.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "employees.accounts.SignInForm", "signup": "employees.accounts.SignUpForm"}
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_REDIRECT_URL = "/login/"
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+# The first is of one address and e-mail (`employees.accounts`), the second of one address.
+ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,50/15m/ip", "login": "100/m/ip"}
+MFA_ADAPTER = "employees.accounts.MfaAdapter"
+MFA_FORMS = {"add_webauthn": "employees.accounts.AddPasskeyForm"}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Callbridge"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE
+# Sign-in by accounts that people have elsewhere: names of allauth's providers, and what each of them knows us by.
+SOCIAL_PROVIDERS = env.list("SOCIAL_PROVIDERS", default=[])
+if SOCIAL_PROVIDERS:
+    INSTALLED_APPS += [
+        "allauth.socialaccount",
+        *(f"allauth.socialaccount.providers.{name}" for name in SOCIAL_PROVIDERS),
+    ]
+    _how = "SOCIAL_PROVIDERS names this provider: register the installation there and set what it was given."
+    SOCIALACCOUNT_PROVIDERS = {
+        name: {
+            "APP": {
+                "client_id": required(f"{name.upper()}_CLIENT_ID", _how),
+                "secret": required(f"{name.upper()}_CLIENT_SECRET", _how),
+            }
+        }
+        for name in SOCIAL_PROVIDERS
+    }
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -180,6 +230,13 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+# Without a mail server each e-mail is a file.
+if env.str("EMAIL_URL", default=""):
+    globals().update(env.email_url("EMAIL_URL"))
+else:
+    EMAIL_BACKEND, EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", DATA_DIR / "mail"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Callbridge <callbridge@{_public.hostname or 'localhost'}>")
 LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="ru")
 # A vendor's words lie in its own folder.

@@ -3,6 +3,7 @@
 from django.urls import include, path
 from django.utils.module_loading import autodiscover_modules
 
+from employees.signin import sign_in, sign_out
 from employees.sites import portal, support
 from integrations.webhooks import receive
 from telephony.views import by_link
@@ -19,6 +20,9 @@ urlpatterns = [
     path("hooks/<slug:crm>/<path:path>", receive),
     path("i18n/", include("django.conf.urls.i18n")),
     path("recordings/<uuid:uuid>/<slug:proof>.<slug:extension>", by_link, name="recording_link"),
+    path("accounts/", include("employees.account_urls")),
+    path("login/", sign_in, name="account_login"),
+    path("logout/", sign_out, name="account_logout"),
     path("support/", support.urls),
     path("", portal.urls),
 ]

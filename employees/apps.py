@@ -7,6 +7,15 @@ class EmployeesConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        from . import installation, models
+        from . import audit, installation, models, sign_ins  # noqa: F401  (it listens to who signs in)
 
         installation.watch(models.Company, models.Employee, models.EmployeePhone, models.Extension, models.Membership)
+
+        kept = ("recordings_kept_days", "events_kept_days", "exchanges_kept_days")
+        named = ("name", "time_zone", "region", "language")
+        audit.watch(models.Company, "company", *named, *kept, company=lambda row: row.pk)
+        audit.watch(models.Membership, "member", "role", name=lambda row: row.user.email)
+        audit.watch(models.Invitation, "invitation", "role")
+        audit.watch(models.Employee, "employee", "name", "email", "user")
+        audit.watch(models.EmployeePhone, "employee", of=lambda row: row.employee)
+        audit.watch(models.Extension, "extension", "name", "handling", "employee", name=lambda row: row.number)

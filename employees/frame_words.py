@@ -1,5 +1,6 @@
 """English words that the extractor does not find, listed here so that our catalogue has them: those of django-unfold's
-frame, which has no Russian; names of model fields without words of their own; words in f-strings."""
+frame, which has no Russian; names of model fields without words of their own; words in f-strings; words
+of django-allauth that we say better."""
 
 from django.utils.translation import gettext_noop as _
 
@@ -55,6 +56,7 @@ FIELDS = (
     _("kind"),
     _("lease until"),
     _("leg"),
+    _("lines"),
     _("legs ended at"),
     _("live leg"),
     _("method"),
@@ -89,6 +91,10 @@ FIELDS = (
     _("log deleted at"),
     _("deleted at"),
     _("waits for storage"),
+)
+
+OF_ALLAUTH = (
+    _("Authenticator secret"),  # its own Russian calls this and the code by one name
 )
 
 IN_F_STRINGS = (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 import zoneinfo
+from datetime import timedelta
 from typing import Any
 
 import phonenumbers
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from encrypted_model_fields.fields import EncryptedCharField
 
@@ -127,6 +129,87 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.get_role_display()}"
+
+
+def invitation_ends() -> Any:
+    return timezone.now() + timedelta(days=7)
+
+
+class Invitation(models.Model):
+    """Somebody is asked to become a member. Of its two links the database has digests alone.
+
+    The link that was mailed proves the address it was mailed to. The one that is shown to be copied proves nothing:
+    whoever comes by it has his address confirmed first.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="invitations", verbose_name=_("company"))
+    email = models.EmailField(_("e-mail"))
+    role = models.CharField(_("role"), max_length=16, choices=Role)
+    invited_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", verbose_name=_("invited by"), editable=False
+    )
+    mailed_digest = models.CharField(max_length=64, unique=True, editable=False)
+    shown_digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("valid until"), default=invitation_ends)
+    accepted_at = models.DateTimeField(_("accepted"), null=True)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        ordering = ["email"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "email"],
+                condition=models.Q(accepted_at=None),
+                name="one_open_invitation_per_email",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
+
+class Change(models.Model):
+    """Who changed what, or signed in. `lines`: what was changed, see `employees.audit`. Nothing here is secret.
+
+    What is written here stays true: names are those of then.
+    """
+
+    class Action(models.TextChoices):
+        CREATED = "created", _("created")
+        CHANGED = "changed", _("changed")
+        DELETED = "deleted", _("deleted")
+        SIGNED_IN = "signed_in", _("signed in")
+
+    company = models.ForeignKey(Company, models.CASCADE, null=True, related_name="changes", verbose_name=_("company"))
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("person"))
+    actor_name = models.CharField(_("name of the person"), max_length=254, blank=True)
+    address = models.GenericIPAddressField(_("address"), null=True)
+    kind = models.CharField(_("kind"), max_length=32)
+    action = models.CharField(_("action"), max_length=16, choices=Action)
+    subject = models.CharField(_("what"), max_length=254, blank=True)
+    key = models.CharField(max_length=64)
+    lines = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["company", "id"], name="changes_of_company"),
+            models.Index(fields=["company", "kind", "id"], name="changes_of_kind"),
+            models.Index(fields=["company", "actor", "id"], name="changes_of_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"
 
 
 class Employee(models.Model):

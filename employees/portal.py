@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Prefetch
@@ -15,10 +15,11 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import phones
+from . import change_pages, member_pages, phones  # noqa: F401  (they register their pages)
+from .company_forms import CompanyForm
 from .middleware import SESSION_KEY
-from .models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
-from .rights import Right, may
+from .models import Company, Employee, EmployeePhone, Extension, User
+from .rights import Right
 from .sites import PortalRequest, company_of, mine, my, portal
 
 PEOPLE = gettext_lazy("People")
@@ -148,99 +149,7 @@ def employee_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return redirect("portal:employees")
 
 
-# --- Members ----------------------------------------------------------------------------------------------------------
-
-
-class MemberForm(forms.Form):
-    email = forms.EmailField(label=gettext_lazy("E-mail"))
-    name = forms.CharField(label=gettext_lazy("Full name"), required=False, max_length=150)
-    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=())
-
-    def __init__(self, actor: Membership, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.fields["role"].choices = _roles(actor)  # type: ignore[attr-defined]
-        self.fields["role"].initial = Role.OPERATOR
-
-
-def _roles(actor: Membership) -> list[tuple[str, Any]]:
-    return [(value, label) for value, label in Role.choices if value != Role.OWNER or may(actor, Right.OWN)]
-
-
-def _touchable(actor: Membership, row: Membership) -> bool:
-    return row.role != Role.OWNER or may(actor, Right.OWN)
-
-
-@portal.page("members/", name="members", right=Right.MANAGE)
-def members(request: PortalRequest) -> HttpResponse:
-    form = MemberForm(request.membership, request.POST or None)
-    password = email = ""
-    if request.method == "POST" and form.is_valid():
-        email, password = _add_member(request, form)
-        form = MemberForm(request.membership)
-    rows = list(mine(request, Membership).select_related("user").order_by("user__email"))
-    for row in rows:
-        row.touchable = _touchable(request.membership, row)  # type: ignore[attr-defined]
-    context = {
-        "title": _("Members"),
-        "rows": rows,
-        "form": form,
-        "roles": _roles(request.membership),
-        "password": password,
-        "email": email,
-    }
-    return portal.render(request, "portal/members.html", context)
-
-
-def _add_member(request: PortalRequest, form: MemberForm) -> tuple[str, str]:
-    """A new person gets a password that is shown once; one who is known already just gets the role."""
-    email = form.cleaned_data["email"].lower()
-    user = User.objects.filter(email=email).first()
-    password = ""
-    with transaction.atomic():
-        if user is None:
-            password = secrets.token_urlsafe(12)
-            user = User.objects.create_user(email, password, first_name=form.cleaned_data["name"])
-        _row, made = Membership.objects.get_or_create(
-            company=company_of(request), user=user, defaults={"role": form.cleaned_data["role"]}
-        )
-    if not made:
-        messages.warning(request, _("%(email)s is a member already.") % {"email": email})
-    elif not password:
-        messages.success(request, _("%(email)s is a member now and signs in as before.") % {"email": email})
-    return email, password
-
-
-@portal.page("members/<int:pk>/", name="member", right=Right.MANAGE, posts=True)
-def member(request: PortalRequest, pk: int) -> HttpResponse:
-    """Change a role or (`remove`) take the membership away."""
-    row = my(request, Membership, pk=pk)
-    role = request.POST.get("role", "")
-    removing = "remove" in request.POST
-    if not _touchable(request.membership, row) or (not removing and role not in dict(_roles(request.membership))):
-        messages.error(request, _("Only an owner may do this."))
-    elif row.role == Role.OWNER and role != Role.OWNER and _last_owner(row):
-        messages.error(request, _("A company needs an owner: make somebody else one first."))
-    elif removing:
-        row.delete()
-        messages.success(request, _("%(email)s is no longer a member.") % {"email": row.user.email})
-    else:
-        row.role = role
-        row.save(update_fields=["role"])
-        messages.success(request, _("Saved."))
-    return redirect("portal:members")
-
-
-def _last_owner(row: Membership) -> bool:
-    return not Membership.objects.filter(company=row.company, role=Role.OWNER).exclude(pk=row.pk).exists()
-
-
 # --- The company ------------------------------------------------------------------------------------------------------
-
-
-class CompanyForm(forms.ModelForm):
-    class Meta:
-        model = Company
-        fields = ["name", "time_zone", "region", "language"]
 
 
 @portal.page("company/", name="company", right=Right.MANAGE)
@@ -290,18 +199,23 @@ def keeping(request: HttpRequest) -> HttpResponse:
 @portal.page("companies/", name="companies", right=Right.READ)
 def companies(request: PortalRequest) -> HttpResponse:
     """Choose which company to look at, for those who belong to several."""
-    rows = Membership.objects.filter(user=request.user).select_related("company").order_by("company__name")
     if request.method == "POST":
-        chosen = next((row for row in rows if str(row.company.uuid) == request.POST.get("company")), None)
+        chosen = next(
+            (row for row in request.memberships if str(row.company.uuid) == request.POST.get("company")), None
+        )
         if chosen:
             request.session[SESSION_KEY] = chosen.company_id
             return redirect("portal:index")
-    return portal.render(request, "portal/companies.html", {"title": _("Companies"), "rows": rows})
+    context = {"title": _("Companies"), "rows": request.memberships, "sign_up": settings.SIGN_UP}
+    return portal.render(request, "portal/companies.html", context)
 
 
 portal.in_menu(
     "employees", gettext_lazy("Employees"), "badge", group=PEOPLE, order=50, inside=("employee", "employee_new")
 )
-portal.in_menu("members", gettext_lazy("Members"), "manage_accounts", group=PEOPLE, order=52)
+portal.in_menu(
+    "members", gettext_lazy("Members"), "manage_accounts", group=PEOPLE, order=52, inside=("member_invited",)
+)
 portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)
 portal.in_menu("keeping", gettext_lazy("How long data is kept"), "auto_delete", group=PEOPLE, order=54)
+portal.in_menu("changes", gettext_lazy("Changes"), "history", group=PEOPLE, order=55)

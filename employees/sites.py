@@ -20,8 +20,6 @@ from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters
 from unfold.sites import UnfoldAdminSite
 
 from . import signin
@@ -50,6 +48,7 @@ class PortalRequest(HttpRequest):
     """A request of somebody who is signed in and looks at a company."""
 
     membership: Membership
+    memberships: list[Membership]
     user: User
     current_app: str
 
@@ -105,7 +104,7 @@ class _Site(UnfoldAdminSite):
         return signin.sign_out(request)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().password_change(request, {"title": _("Change password"), **(extra_context or {})})
+        return HttpResponseRedirect(reverse("account_change_password"))
 
 
 class PortalSite(_Site):
@@ -142,6 +141,7 @@ class PortalSite(_Site):
         membership: Membership | None = getattr(request, "membership", None)
         context["site_subheader"] = membership.company.name if membership else None
         context["membership"] = membership
+        context["memberships"] = getattr(request, "memberships", [])
         context["rights"] = RIGHTS.get(membership.role, frozenset()) if membership else frozenset()
         context["may_manage"], context["may_work"] = may(membership, Right.MANAGE), may(membership, Right.WORK)
         return context
@@ -159,7 +159,6 @@ class PortalSite(_Site):
             path("login/", self.login, name="login"),
             path("logout/", self.logout, name="logout"),
             path("password/", self.admin_view(self.password_change), name="password_change"),
-            path("password/done/", self.admin_view(self.password_change_done), name="password_change_done"),
             path("jsi18n/", self.admin_view(self.i18n_javascript, cacheable=True), name="jsi18n"),
             path("search/", self.admin_view(self.search), name="search"),
         ]
@@ -199,7 +198,7 @@ class PortalSite(_Site):
         return [{"title": title, "items": items} for title, items in groups.items()]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return _sign_in(request)
+        return signin.sign_in(request)
 
 
 class SupportSite(_Site):
@@ -245,7 +244,6 @@ class SupportSite(_Site):
         ]
 
 
-_sign_in = sensitive_post_parameters("password")(csrf_protect(signin.sign_in))
 portal = PortalSite()
 support = SupportSite()
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from crm_adapters import registry
 from crm_adapters.base import Capability
+from employees import audit
 from employees.forms import vendor_form
 from employees.models import Membership
 from employees.rights import Right, may
@@ -203,6 +204,7 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
     try:
         tokens = credentials.speaking(row, http, lambda secrets: row.adapter.authorised(http, secrets, query))
         credentials.store(row, tokens)
+        audit.note(row, [audit.secret_line(gettext_lazy("access that the CRM gave"))])
     except OutboundError as error:
         messages.error(request, _explained(row, error))
         return redirect("portal:credential", row.uuid)

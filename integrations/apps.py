@@ -7,7 +7,7 @@ class IntegrationsConfig(AppConfig):
     verbose_name = _("Integrations")
 
     def ready(self) -> None:
-        from employees import installation
+        from employees import audit, installation
 
         from . import models
 
@@ -20,5 +20,41 @@ class IntegrationsConfig(AppConfig):
                 models.Integration.numbers.through,
                 models.Rule.numbers.through,
             ),
+        )
+        audit.watch(
+            models.Credential,
+            "credential",
+            "name",
+            title=_("CRM credential"),
+            secret=("secrets",),
+            labels=lambda row: row.adapter.credential_form.base_fields,
+            by_hand=lambda save: not save.get("update_fields"),  # as in its `save`
+        )
+        audit.watch(
+            models.Integration,
+            "integration",
+            "name",
+            "credential",
+            "active",
+            "connections",
+            "filter_numbers",
+            "numbers",
+            "settings",
+            title=_("integration"),
+            labels=lambda row: row.credential.adapter.settings_form.base_fields,
+        )
+        audit.watch(models.EmployeeMapping, "integration", of=lambda row: row.integration)
+        audit.watch(
+            models.Rule,
+            "rule",
+            "place",
+            "direction",
+            "outcome",
+            "numbers",
+            "settings",
+            title=_("rule"),
+            labels=lambda row: row.integration.credential.adapter.settings_form.base_fields,
+            company=lambda row: row.integration.company_id,
+            name=lambda row: str(row.integration),
         )
         from . import actors, plan, routing  # noqa: F401  (they listen to telephony)

@@ -17,7 +17,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from markdown_it import MarkdownIt
 
-from employees import phones
+from employees import audit, phones
 from employees.forms import defaults, vendor_form
 from employees.models import Company, Employee, Extension
 
@@ -85,6 +85,7 @@ def rotate(connection: Connection) -> WebhookAddress:
     connection.addresses.filter(retires_at=None).update(retires_at=timezone.now() + OVERLAP)
     address = WebhookAddress.issue(connection)
     connection.save(update_fields=["active"])  # every process learns of the new address
+    audit.note(connection, [audit.secret_line(gettext_lazy("webhook address"))])
     return address
 
 

@@ -7,8 +7,18 @@ class TelephonyConfig(AppConfig):
     verbose_name = _("Telephony")
 
     def ready(self) -> None:
-        from employees import installation
+        from employees import audit, installation
 
         from . import actors, models  # noqa: F401  (actors also listen to changes of calls)
 
         installation.watch(models.Connection, models.WebhookAddress, models.VirtualNumber)
+        audit.watch(
+            models.Connection,
+            "connection",
+            "name",
+            "active",
+            title=_("PBX connection"),
+            secret=("secrets",),
+            labels=lambda row: row.protocol.form.base_fields,
+        )
+        audit.watch(models.VirtualNumber, "number", "line_name", title=_("virtual number"), name=lambda row: row.number)

@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.utils import timezone
 
 from clients.models import Client, ClientPhone
-from employees.models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
+from employees.models import Change, Company, Employee, EmployeePhone, Extension, Invitation, Membership, Role, User
 from integrations.models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Lane, Rule, SeenEvent
 from telephony.models import (
     Call,
@@ -64,6 +64,36 @@ class MembershipFactory(DjangoModelFactory):
     company = factory.SubFactory(CompanyFactory)
     user = factory.SubFactory(UserFactory)
     role = Role.OWNER
+
+
+class InvitationFactory(DjangoModelFactory):
+    """Open. `mailed` and `shown` are the secrets of its links."""
+
+    class Meta:
+        model = Invitation
+
+    class Params:
+        mailed = factory.Sequence(lambda n: f"mailed-{n}")
+        shown = factory.Sequence(lambda n: f"shown-{n}")
+
+    company = factory.SubFactory(CompanyFactory)
+    email = factory.Sequence(lambda n: f"guest{n}@example.com")
+    role = Role.OPERATOR
+    invited_by = factory.LazyAttribute(lambda row: MembershipFactory(company=row.company).user)
+    mailed_digest = factory.LazyAttribute(lambda row: hashlib.sha256(row.mailed.encode()).hexdigest())
+    shown_digest = factory.LazyAttribute(lambda row: hashlib.sha256(row.shown.encode()).hexdigest())
+
+
+class ChangeFactory(DjangoModelFactory):
+    class Meta:
+        model = Change
+
+    company = factory.SubFactory(CompanyFactory)
+    actor_name = "somebody@example.com"
+    kind = "company"
+    action = Change.Action.CHANGED
+    subject = factory.LazyAttribute(lambda row: row.company.name)
+    key = "1"
 
 
 class EmployeeFactory(DjangoModelFactory):

@@ -8,7 +8,7 @@ from django import forms, template
 from django.forms import BoundField
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from employees import phones
@@ -20,6 +20,12 @@ register = template.Library()
 def phone(number: str) -> str:
     """A number as people read it."""
     return phones.pretty(number) if number else _("hidden number")
+
+
+@register.filter
+def sentence(words: str) -> str:
+    """A title of others as we write ours: “Change Password” is “Change password”."""
+    return words.strip().capitalize()
 
 
 @register.filter
@@ -41,6 +47,14 @@ def icon(name: str, title: str = "") -> SafeString:
             name,
         )
     return format_html('<span class="material-symbols-outlined cb-icon" aria-hidden="true">{}</span>', name)
+
+
+@register.simple_tag(takes_context=True)
+def tab(context: template.Context, name: str, words: str) -> SafeString:
+    """A link to a page, marked where one is on it or on a page below it."""
+    address = reverse(name)
+    here = context["request"].path.startswith(address)
+    return format_html('<a href="{}"{}>{}</a>', address, mark_safe(' aria-current="page"') if here else "", words)
 
 
 @register.inclusion_tag("portal/parts/field.html")

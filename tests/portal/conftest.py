@@ -23,6 +23,10 @@ def build(name: str) -> World:
     world.company = make.CompanyFactory(name=f"{name} company")
     email = f"{name}-m@example.com"
     world.member = make.MembershipFactory(company=world.company, role=Role.OPERATOR, user__email=email)
+    world.invitation = make.InvitationFactory(
+        company=world.company, email=f"{name}-guest@example.com", invited_by=world.member.user
+    )
+    world.change = make.ChangeFactory(company=world.company)
     world.employee = make.EmployeeFactory(company=world.company, name=f"{name} employee", user=world.member.user)
     world.extension = make.ExtensionFactory(company=world.company, number="101", employee=world.employee)
     world.unknown = make.ExtensionFactory(company=world.company, number="105", name=f"{name} unknown")

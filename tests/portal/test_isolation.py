@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "employee": lambda w: [w.employee.uuid],
     "employee_delete": lambda w: [w.employee.uuid],
     "member": lambda w: [w.member.pk],
+    "member_invited": lambda w: [w.invitation.uuid],
     "connection": lambda w: [w.connection.uuid],
     "connection_check": lambda w: [w.connection.uuid],
     "connection_rotate": lambda w: [w.connection.uuid],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from employees.models import Employee, EmployeePhone, Extension, Membership, Role, User
+from employees.models import Employee, EmployeePhone, Extension, Membership, Role
 from integrations import decisions
 from integrations.decisions import Choice
 from integrations.models import CallSync
@@ -52,24 +51,6 @@ def test_a_removed_employee_leaves_his_calls(mine: World, owner: Client) -> None
 
 
 # --- Members ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_new_member_gets_a_password_once(mine: World, owner: Client) -> None:
-    text = owner.post("/members/", {"email": "New@example.com", "name": "N", "role": "operator"}).content.decode()
-    user = User.objects.get(email="new@example.com")
-    password = re.search(r'data-copy="([^"]+)"', text)
-    assert password
-    assert user.check_password(password[1])
-    assert password[1] not in owner.get("/members/").content.decode()
-    assert Membership.objects.get(user=user).role == Role.OPERATOR
-
-
-def test_a_known_person_keeps_his_password(mine: World, theirs: World, owner: Client) -> None:
-    before = theirs.member.user.password
-    owner.post("/members/", {"email": theirs.member.user.email, "role": "operator"})
-    theirs.member.user.refresh_from_db()
-    assert theirs.member.user.password == before
-    assert Membership.objects.filter(user=theirs.member.user).count() == 2
 
 
 def test_administrators_do_not_touch_owners(mine: World, signed_in: Callable[..., Client]) -> None:

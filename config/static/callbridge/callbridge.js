@@ -33,6 +33,20 @@
         if (form && event.target.name && event.target.type !== "search") form.requestSubmit();
     });
 
+    // --- A menu closes when one looks elsewhere ---
+    const closeMenus = (event) => {
+        for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+            if (event.key === "Escape" || !menu.contains(event.target)) menu.open = false;
+        }
+    };
+    document.addEventListener("click", closeMenus);
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeMenus(event); });
+
+    // --- The time zone that the browser is in, where none was chosen yet ---
+    const zone = document.querySelector("[data-time-zone] select");
+    const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone && [...zone.options].some((option) => option.value === here)) zone.value = here;
+
     // --- One player for the page, so that a refreshed list does not interrupt it ---
     const player = document.getElementById("player");
     const audio = player?.querySelector("audio");

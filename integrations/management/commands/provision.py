@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from employees import audit
 from integrations.provision import Refused, example, provision
 
 
@@ -29,7 +30,8 @@ class Command(BaseCommand):
         if not options["file"]:
             raise CommandError("name a FILE, or use --example")
         try:
-            outcome = provision(_text(options["file"]))
+            with audit.acting(audit.Actor(None, "manage.py provision")):
+                outcome = provision(_text(options["file"]))
         except Refused as refusal:
             for problem in refusal.problems:
                 self.stderr.write(problem.told(options["file"]))
