@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from django.contrib import admin
-from django.db.models import Model
+from allauth.mfa.models import Authenticator
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm
 from unfold.paginator import InfinitePaginator
 
+from . import audit
 from .models import Change, Company, Employee, EmployeePhone, Extension, Invitation, Membership, User
 from .sites import support
 
@@ -108,6 +110,7 @@ class UserAdmin(SupportAdmin):
     fields = ["email", "first_name", "last_name", "is_active", "last_login", "date_joined"]
     readonly_fields = ["last_login", "date_joined"]
     change_password_form = AdminPasswordChangeForm
+    actions = ["remove_second_factors"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Staff's own accounts are a matter of superusers."""
@@ -120,6 +123,21 @@ class UserAdmin(SupportAdmin):
         if "email" in form.changed_data:
             EmailAddress.objects.filter(user=obj).delete()
         super().save_model(request, obj, form, change)
+        lines = [
+            audit.line(form.fields[name].label, str(form.initial.get(name)), str(form.cleaned_data[name]))
+            for name in form.changed_data
+        ]
+        audit.note_person(obj, request, "account", Change.Action.CHANGED, lines)
+
+    @admin.action(description=_("Remove second factors"), permissions=["change"])
+    def remove_second_factors(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
+        """Of somebody who has lost the device and the recovery codes, and has proven to support who he is."""
+        mine = [user for user in chosen if self.has_change_permission(request, user)]
+        for user in mine:
+            if Authenticator.objects.filter(user=user).delete()[0]:
+                line = audit.line(_("second factor"), audit.switch(True), audit.switch(False))
+                audit.note_person(user, request, "account", Change.Action.CHANGED, [line])
+        messages.success(request, _("Second factors were removed: %(people)s.") % {"people": ", ".join(map(str, mine))})
 
 
 class PhoneInline(TabularInline):

@@ -199,13 +199,15 @@ def note(row: Any, lines: list[Line], action: str = Change.Action.CHANGED) -> No
 
 
 def note_person(user: User, request: HttpRequest, kind: str, action: str, lines: list[Line]) -> None:
-    """Write down what somebody did about himself, for each of his companies (for support alone where he has none)."""
+    """Write down what somebody (or support) did about himself, for each of his companies; for support alone where he
+    has none."""
+    actor = request.user if isinstance(request.user, User) else user
     companies: list[int | None] = [*user.memberships.values_list("company_id", flat=True)]
     Change.objects.bulk_create(
         Change(
             company_id=company,
-            actor=user,
-            actor_name=user.email,
+            actor=actor,
+            actor_name=actor.email,
             address=address_of(request),
             kind=kind,
             action=action,

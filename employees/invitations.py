@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from .models import Invitation, Membership, Role, User, invitation_ends
 from .rights import Right, may
@@ -43,15 +43,21 @@ def may_send(request: HttpRequest, inviter: Membership) -> bool:
 def invite(request: HttpRequest, inviter: Membership, email: str, role: str) -> Sent:
     """Ask somebody; whoever is asked already gets new links, and the old ones end."""
     mailed, shown = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    with transaction.atomic():
-        row = Invitation.objects.select_for_update().filter(
-            company=inviter.company, email=email, accepted_at=None
-        ).first() or Invitation(company=inviter.company, email=email)
-        row.role, row.invited_by, row.expires_at = role, inviter.user, invitation_ends()
-        row.mailed_digest, row.shown_digest = _digest(mailed), _digest(shown)
-        row.save()
+    row, _made = Invitation.objects.update_or_create(
+        company=inviter.company,
+        email=email,
+        accepted_at=None,
+        defaults={
+            "role": role,
+            "invited_by": inviter.user,
+            "expires_at": invitation_ends(),
+            "mailed_digest": _digest(mailed),
+            "shown_digest": _digest(shown),
+        },
+    )
     context = {"invitation": row, "link": _link(mailed), "inviter": inviter.user}
-    get_adapter(request).send_mail("account/email/invitation", email, context)
+    with translation.override(inviter.company.language):
+        get_adapter(request).send_mail("account/email/invitation", email, context)
     return Sent(row, _link(shown))
 
 

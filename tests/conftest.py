@@ -44,6 +44,9 @@ def _environment() -> None:
         "LOG_LEVEL": "ERROR",
         "LOG_JSON": "0",
         "METRICS_TOKEN": "",
+        "SIGN_UP": "1",
+        "SOCIAL_PROVIDERS": "",
+        "EMAIL_URL": "",
         "S3_BUCKET": "",
     }
 

@@ -11,9 +11,10 @@ from allauth.usersessions.models import UserSession
 from django.core.cache import cache
 from django.core.mail import EmailMessage
 from django.test import Client
+from django.urls import reverse
 
 from employees import devices
-from employees.models import User
+from employees.models import Change, User
 from tests import factories as make
 from tests.portal.test_sign_up import text
 
@@ -104,6 +105,18 @@ def test_a_change_is_told_by_mail(anna: User, mailoutbox: list[EmailMessage]) ->
     secret = enrol()
     assert mailoutbox
     assert all(mail.to == [ANNA["email"]] and secret not in str(mail.body) for mail in mailoutbox)
+
+
+def test_support_helps_who_has_lost_the_device(anna: User, secret: str) -> None:
+    boss = make.UserFactory(is_staff=True, is_superuser=True)
+    Authenticator.objects.create(user=boss, type="totp", data={"secret": "x"})
+    desk = Client()
+    desk.force_login(make.UserFactory(is_staff=True))
+    sent = {"action": "remove_second_factors", "_selected_action": [anna.pk, boss.pk]}
+    desk.post(reverse("support:employees_user_changelist"), sent)
+    assert list(Authenticator.objects.values_list("user", flat=True)) == [boss.pk], "staff is a matter of superusers"
+    assert Client().post("/login/", ANNA)["Location"] == "/"
+    assert Change.objects.filter(kind="account", subject=anna.email, actor__is_staff=True).exists()
 
 
 # --- Sessions ---------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from allauth.account.models import EmailAddress
 from django.core.cache import cache
 from django.core.mail import EmailMessage
 from django.test import Client
+from django.urls import reverse
 
-from employees.models import Company, Membership, Role, User
+from employees.models import Change, Company, Membership, Role, User
 from tests import factories as make
 
 ANNA = {"first_name": "Anna Ivanova", "email": "Anna@example.com", "password1": "seven green bicycles"}
@@ -146,6 +147,34 @@ def test_people_made_by_the_operator_need_no_proof(browser: Client) -> None:
     make.MembershipFactory(user__email="anna@example.com")
     response = browser.post("/login/", {"email": "anna@example.com", "password": make.PASSWORD})
     assert response["Location"] == "/"
+
+
+def test_another_address_counts_when_it_is_confirmed(browser: Client, mailoutbox: list[EmailMessage]) -> None:
+    user = make.MembershipFactory(user__email="anna@example.com").user
+    browser.post("/login/", {"email": user.email, "password": make.PASSWORD})
+    sent = {"email": "new@example.com", "action_add": "1"}
+    asked = browser.post("/accounts/email/", sent)["Location"]
+    assert asked.startswith("/accounts/reauthenticate/")
+    there = browser.post(asked, {"password": make.PASSWORD})["Location"]
+    user.refresh_from_db()
+    assert user.email == "anna@example.com"
+    browser.post(there, {"code": code_in(next(mail for mail in mailoutbox if mail.to == ["new@example.com"]))})
+    user.refresh_from_db()
+    assert user.email == "new@example.com"
+    (row,) = Change.objects.filter(kind="account")
+    assert row.lines == [{"label": "e-mail", "before": "anna@example.com", "after": "new@example.com"}]
+    assert Client().post("/login/", {"email": "new@example.com", "password": make.PASSWORD})["Location"] == "/"
+
+
+def test_support_vouches_for_the_address_that_it_enters(browser: Client) -> None:
+    user = make.MembershipFactory(user__email="anna@example.com").user
+    browser.post("/login/", {"email": user.email, "password": make.PASSWORD})
+    desk = Client()
+    desk.force_login(make.UserFactory(is_staff=True))
+    sent = {"email": "new@example.com", "first_name": "Anna", "last_name": "", "is_active": "on"}
+    desk.post(reverse("support:employees_user_change", args=[user.pk]), sent)
+    assert Client().post("/login/", {"email": "new@example.com", "password": make.PASSWORD})["Location"] == "/"
+    assert Client().post("/login/", {"email": "anna@example.com", "password": make.PASSWORD}).status_code == 200
 
 
 PAGES = ["company/", "password/change/", "email/", "2fa/", "2fa/totp/activate/", "2fa/webauthn/", "sessions/"]
