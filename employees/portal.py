@@ -12,10 +12,12 @@ from django.db import transaction
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import phones
+from .forms import back
 from .middleware import SESSION_KEY
 from .models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
 from .rights import Right, may
@@ -133,7 +135,7 @@ def _employee_form(request: HttpRequest, row: Employee) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, _("Saved."))
-        return redirect("portal:employees")
+        return back(request, reverse("portal:employees"))
     title = row.name if row.pk else _("New employee")
     return portal.render(request, "portal/employee.html", {"title": title, "form": form, "employee": row})
 
