@@ -27,7 +27,7 @@ LOST = timedelta(minutes=10)
 
 
 class UnderWay(Exception):
-    """A request about the call is on its way to a CRM."""
+    """The call goes on, and its card is to be closed; or a request about it is on its way to a CRM."""
 
 
 @dataclass
@@ -67,9 +67,9 @@ def _stop(call: Call) -> None:
 
 
 def _resting(call: Call) -> list[CallSync]:
-    """Its rows, locked; raises `UnderWay` while a worker has one."""
+    """Its rows, locked; raises `UnderWay` while the call goes on or a worker has one."""
     rows = list(CallSync.objects.select_for_update(no_key=True).filter(call=call).order_by("id"))
-    if any(row.lease_until and row.lease_until > timezone.now() - LOST for row in rows):
+    if not call.finished or any(row.lease_until and row.lease_until > timezone.now() - LOST for row in rows):
         raise UnderWay
     return rows
 

@@ -26,6 +26,7 @@ from . import cleaning, passport
 from .cleaning import UnderWay
 from .models import CallSync, Integration
 from .passport import Account
+from .plan import CLEANED
 from .rehearsal import rehearse
 
 KINDS = [
@@ -156,9 +157,8 @@ def trial_call(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "call": call,
         "passport": found,
         "left": [(account, traces) for account, traces in left if traces],
-        "removable": any(trace.removable for _account, traces in left for trace in traces),
+        "cleanable": call.finished and _cleanable(left),
         "settled": _settled(call, found.accounts),
-        "cleaned": all(account.standing.code == "skipped" for account in found.accounts),
         "landed": _landed(left),
     }
     part = "portal/parts/trial_call.html" if request.headers.get("X-Part") else "portal/trial_call.html"
@@ -175,6 +175,12 @@ def _settled(call: Call, accounts: list[Account]) -> bool:
     if not call.finished or call.recordings.filter(state__in=coming).exists():
         return False
     return not any(account.standing.code == "writing" for account in accounts)
+
+
+def _cleanable(left: list[tuple[Account, list[Trace]]]) -> bool:
+    """Whether something can be removed, or more is still to be written."""
+    removable = any(trace.removable for _account, traces in left for trace in traces)
+    return removable or any(account.sync.reason != CLEANED and account.sync.wanted for account, _traces in left)
 
 
 def _landed(left: list[tuple[Account, list[Trace]]]) -> bool:
@@ -215,7 +221,7 @@ def trial_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _under_way() -> str:
-    return _("A request about this call is on its way to the CRM. Try again in a moment.")
+    return _("The call, or a request about it to the CRM, is still under way. Try again in a moment.")
 
 
 portal.in_menu(

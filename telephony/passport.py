@@ -92,7 +92,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         (_("Conversation"), _("%(seconds)d s") % {"seconds": call.talk_seconds} if call.finished else ""),
         (_("Source"), str(call.get_source_display()) if call.source != Source.LIVE else ""),
         (_("Call tracking"), ", ".join(f"{key} = {value}" for key, value in call.utm.items())),
-        (_("Call id in the PBX"), call.key),
+        (_("Call id in the PBX"), "" if call.played else call.key),
     ]
     return [(name, value) for name, value in rows if value]
 

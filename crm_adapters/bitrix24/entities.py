@@ -44,7 +44,7 @@ def traces(notes: Mapping[str, Any], secrets: Mapping[str, str]) -> list[Trace]:
     if notes.get("record") and notes["record"] != "refused":
         found.append(Trace(_("The recording on Bitrix24.Drive"), FILE, str(notes["record"])))
     if notes.get("finished"):
-        found.append(Trace(_("The call in the statistics of telephony"), STATISTICS, str(notes.get("call", ""))))
+        found.append(Trace(_("The call in the statistics of telephony"), STATISTICS, ""))
     return found
 
 

@@ -234,12 +234,16 @@ def test_a_client_whom_the_crm_had_stays(
 def test_what_comes_after_the_clean_up_is_not_written(
     connection: Connection, integration: Integration, crm: Crm, clock: time_machine.Traveller
 ) -> None:
-    call = trials.begin(connection, script())
+    call = trials.begin(connection, script(recorded=True))
     write(call)
-    cleaning.clean(call)
+    with pytest.raises(UnderWay):
+        cleaning.clean(call)  # its card would stay open
     while (wait := trials.play(call.pk)) is not None:
         clock.shift(timedelta(seconds=wait))
-        write(call)
+    call.refresh_from_db()
+    cleaning.clean(call)
+    assert recordings.fetch(call.recordings.get().pk)
+    write(call)
     assert [step["step"] for step in call.syncs.get().history] == ["register", "removed"]
 
 

@@ -56,7 +56,7 @@ def test_each_step_follows_from_what_is_there(company: Company) -> None:
     assert current(company) == "Take over your numbers"
     make.VirtualNumberFactory(connection=connection)
     assert current(company) == "Choose your CRM and enter its keys"
-    credential = make.CredentialFactory(company=company, state="new")
+    credential: Any = make.CredentialFactory(company=company, state="new")
     assert current(company) == "Connect the CRM"
     credential.state = "ready"
     credential.save()
