@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from crm_adapters.base import Trace
 from employees import phones
 from employees.forms import onward
-from employees.models import Company, Extension
+from employees.models import Company, Employee, Extension
 from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
 from telephony import trials
@@ -160,6 +160,7 @@ def trial_call(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "cleanable": call.finished and _cleanable(left),
         "settled": _settled(call, found.accounts),
         "landed": _landed(left),
+        "employees": mine(request, Employee),
     }
     part = "portal/parts/trial_call.html" if request.headers.get("X-Part") else "portal/trial_call.html"
     return portal.render(request, part, context)

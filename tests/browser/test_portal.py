@@ -150,6 +150,8 @@ def test_nothing_is_wider_than_a_phone(office: Office) -> None:
         "extensions/",
         "credentials/",
         "unwritten/",
+        "start/",
+        "trial/",
     ):
         page.goto(f"{office.stack.url}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path

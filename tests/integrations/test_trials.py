@@ -170,6 +170,25 @@ def test_it_shows_each_step_with_its_request(connection: Connection, integration
     assert (plan.person, plan.client) == ("Anna CRM", "nobody with this number")
 
 
+@pytest.mark.parametrize("slug", sorted(emulated()))
+@pytest.mark.parametrize("kind", Kind)
+def test_every_crm_puts_its_requests_together_and_gets_none(connection: Connection, slug: str, kind: Kind) -> None:
+    with operated(emulated()[slug]()) as crm:
+        credential: Any = make.CredentialFactory(company=connection.company, crm=slug, values=crm.secrets)
+        form = credential.adapter.settings_form(crm.settings)
+        assert form.is_valid()
+        settings = form.cleaned_data
+        row: Any = make.IntegrationFactory(credential=credential, connections=[connection], settings=settings)
+        anna = connection.company.employees.get()
+        make.EmployeeMappingFactory(integration=row, employee=anna, crm_user=crm.users["101"])
+        (plan,) = rehearsed(connection, script(kind, recorded=True)).plans
+        assert plan.steps
+        assert all(step.request or step.words == "" for step in plan.steps)
+        assert any(step.request for step in plan.steps)
+        assert not crm.calls(PHONE)
+        assert crm.screens(PHONE) == set()
+
+
 def test_what_is_rehearsed_is_what_is_done(
     connection: Connection, integration: Integration, crm: Crm, clock: time_machine.Traveller
 ) -> None:

@@ -96,6 +96,18 @@ def test_why_nobody_wants_it_is_said(mine: World, english: Client) -> None:
     assert "It is switched off." in text
 
 
+def test_an_unknown_extension_is_decided_on_the_spot(mine: World, english: Client) -> None:
+    """The verdict is the one that a real call would get, and so is the way out of it."""
+    assert "Waits for your decision" in english.post("/trial/", sent(mine, extension="105", look="")).content.decode()
+    english.post("/trial/", sent(mine, extension="105", play=""))
+    (call,) = played()
+    page = english.get(reverse("portal:trial_call", args=[call.uuid])).content.decode()
+    assert mine.employee.name in page
+    decided = {"number": "105", "choice": "employee", "employee": str(mine.employee.uuid), "write": "1"}
+    english.post(reverse("portal:call_extension", args=[call.uuid]), decided)
+    assert call.syncs.get().state == CallSync.State.WANTED
+
+
 def test_it_is_cleaned_up_and_deleted(mine: World, english: Client) -> None:
     call = make.CallFactory(connection=mine.connection, source="trial")
     notes = {"call": "c1", "finished": True, "activity": 7, "created": [["LEAD", 5]]}
