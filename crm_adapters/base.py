@@ -177,6 +177,28 @@ class Doubtful(Rejected):
 Result = Done | NotMade | OutboundError
 """What became of one step; an error concerns this step alone."""
 
+TO_COME = "…"
+"""What stands in foreseen notes for an id that only the CRM gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Something that stands in the CRM because of a call, and was not there before.
+
+    `title` says what it is (marked with `gettext_noop`), `kind` and `id` name it to the CRM, `link` is the address of
+    its page there (empty: none is known). `removable`: `remove` takes it away; else a person must.
+    """
+
+    title: str
+    kind: str
+    id: str
+    link: str = ""
+    removable: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}:{self.id}"
+
 
 # --- Look-ups, directories, events ------------------------------------------------------------------------------------
 
@@ -351,6 +373,20 @@ class Adapter(Vendor, ABC):
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         """Find out whether steps with `Repeat.LOOK` were made: `Done`, `NotMade`, `Doubtful` or another error for
         each."""
+        raise NotImplementedError
+
+    def foresee(self, job: Job, step: Step) -> Mapping[str, Any] | None:
+        """The notes that a step leaves when the CRM does what it is asked, for a rehearsal that sends nothing; None
+        where that depends on the CRM's answer. An id that only the CRM gives is `TO_COME`."""
+        return None
+
+    def traces(self, progress: Mapping[str, Any], secrets: Secrets) -> list[Trace]:
+        """What a call has left in the CRM, by its notes, in the order in which it is to be removed. Nothing that may
+        have been there before the call."""
+        return []
+
+    def remove(self, http: Http, secrets: Secrets, trace: Trace) -> None:
+        """Take a `removable` trace away. One that is gone already is a success."""
         raise NotImplementedError
 
     def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:

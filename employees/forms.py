@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
@@ -55,7 +57,27 @@ def _hide(field: forms.Field, stored: bool) -> None:
 
 
 def back(request: HttpRequest, otherwise: str) -> HttpResponse:
-    """To the page that sent this form (its `next`), else elsewhere."""
-    there = request.POST.get("next", "")
+    """To the page that sent this form (its `next`), or from which this page was opened; else elsewhere."""
+    return HttpResponseRedirect(_ours(request, request.POST.get("next", "")) or way_back(request) or otherwise)
+
+
+def way_back(request: HttpRequest) -> str:
+    """The page from which this one was opened on the way to something: `next` in its address."""
+    return _ours(request, request.GET.get("next", ""))
+
+
+def _ours(request: HttpRequest, there: str) -> str:
+    """An address of this site, or nothing."""
     fine = url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure())
-    return HttpResponseRedirect(there if there and fine else otherwise)
+    return there if there and fine else ""
+
+
+def carried(request: HttpRequest) -> str:
+    """What an address needs at its end so that the page there knows the way back as well."""
+    there = way_back(request)
+    return f"?{urlencode({'next': there})}" if there else ""
+
+
+def onward(request: HttpRequest, page: str, *arguments: Any) -> HttpResponse:
+    """To another page, which keeps the way back of this one."""
+    return HttpResponseRedirect(reverse(page, args=arguments) + carried(request))

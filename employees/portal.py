@@ -12,11 +12,13 @@ from django.db import transaction
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import change_pages, member_pages, phones  # noqa: F401  (they register their pages)
 from .company_forms import CompanyForm
+from .forms import back
 from .middleware import SESSION_KEY
 from .models import Company, Employee, EmployeePhone, Extension, User
 from .rights import Right
@@ -134,7 +136,7 @@ def _employee_form(request: HttpRequest, row: Employee) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, _("Saved."))
-        return redirect("portal:employees")
+        return back(request, reverse("portal:employees"))
     title = row.name if row.pk else _("New employee")
     return portal.render(request, "portal/employee.html", {"title": title, "form": form, "employee": row})
 

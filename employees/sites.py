@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 from . import signin
+from .forms import carried, way_back
 from .models import Company, Membership, User
 from .rights import RIGHTS, Right, may
 
@@ -84,6 +85,8 @@ class MenuItem:
     right: Right
     inside: tuple[str, ...] = field(default=())
     """Names of further pages that belong to this item."""
+    shown: Callable[[HttpRequest], bool] | None = None
+    """Whether it is there now; always, where nothing is said."""
 
 
 class _Site(UnfoldAdminSite):
@@ -127,11 +130,19 @@ class PortalSite(_Site):
         return register
 
     def in_menu(
-        self, page: str, title: Any, icon: str, *, group: Any, order: int, inside: tuple[str, ...] = ()
+        self,
+        page: str,
+        title: Any,
+        icon: str,
+        *,
+        group: Any,
+        order: int,
+        inside: tuple[str, ...] = (),
+        shown: Callable[[HttpRequest], bool] | None = None,
     ) -> None:
-        """Put a registered page into the menu; `inside` are names of pages that belong to it."""
+        """Put a registered page into the menu; `inside` are names of pages that belong to it, `shown` says when."""
         right = next(row.right for row in self.pages if row.name == page)
-        self.menu.append(MenuItem(title, icon, page, group, order, right, inside))
+        self.menu.append(MenuItem(title, icon, page, group, order, right, inside, shown))
 
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and getattr(request, "membership", None))
@@ -142,6 +153,7 @@ class PortalSite(_Site):
         context["site_subheader"] = membership.company.name if membership else None
         context["membership"] = membership
         context["memberships"] = getattr(request, "memberships", [])
+        context["way_back"], context["carried"] = way_back(request), carried(request)
         context["rights"] = RIGHTS.get(membership.role, frozenset()) if membership else frozenset()
         context["may_manage"], context["may_work"] = may(membership, Right.MANAGE), may(membership, Right.WORK)
         return context
@@ -184,7 +196,7 @@ class PortalSite(_Site):
         here = match.url_name if match else ""
         groups: dict[str, list[dict[str, Any]]] = {}
         for item in sorted(self.menu, key=lambda row: row.order):
-            if not may(membership, item.right):
+            if not may(membership, item.right) or (item.shown and not item.shown(request)):
                 continue
             groups.setdefault(str(item.group), []).append(
                 {

@@ -12,13 +12,14 @@ from django.core import signing
 from django.db.models import RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm_adapters import registry
 from crm_adapters.base import Capability
 from employees import audit
-from employees.forms import vendor_form
+from employees.forms import onward, vendor_form, way_back
 from employees.models import Membership
 from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, my, portal
@@ -32,6 +33,8 @@ from .models import Credential, CrmEvent
 SETTINGS = gettext_lazy("Settings")
 ASK_SECONDS = 10.0
 EVENTS = 20
+WAY_BACK = "way-back-from-the-crm"
+"""Where in the session stands to which page somebody goes on who comes back from the CRM."""
 
 
 class TitleForm(forms.ModelForm):
@@ -130,7 +133,7 @@ def _save(request: HttpRequest, row: Credential, title: TitleForm, keys: forms.F
     if changed:
         crm_lists.forget(row)
     messages.success(request, _("Saved."))
-    return redirect("portal:credential", row.uuid)
+    return onward(request, "portal:credential", row.uuid)
 
 
 @portal.page("credentials/<uuid:uuid>/delete/", name="credential_delete", right=Right.MANAGE, posts=True)
@@ -161,7 +164,7 @@ def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
         checks = credentials.speaking(row, http, lambda secrets: row.adapter.check(http, secrets))
     except OutboundError as error:
         messages.error(request, _explained(row, error))
-        return redirect("portal:credential", row.uuid)
+        return onward(request, "portal:credential", row.uuid)
     row.refresh_from_db()
     proven = (
         not row.adapter.prepares or Capability.OAUTH in row.adapter.capabilities
@@ -188,7 +191,8 @@ def credential_connect(request: PortalRequest, uuid: UUID) -> HttpResponse:
     address = credentials.authorise_url(row, request.user.pk)
     if not address:
         messages.error(request, _("Fill in the address and the application's keys first."))
-        return redirect("portal:credential", row.uuid)
+        return onward(request, "portal:credential", row.uuid)
+    request.session[WAY_BACK] = way_back(request)
     return redirect(address)
 
 
@@ -212,7 +216,7 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
     crm_lists.forget(row)
     messages.success(request, _("“%(name)s” is connected.") % {"name": row})
     prepare(request, row)
-    return redirect("portal:credential", row.uuid)
+    return redirect(request.session.pop(WAY_BACK, "") or reverse("portal:credential", args=[row.uuid]))
 
 
 def _returned(request: PortalRequest, crm: str) -> Credential | None:
@@ -252,7 +256,7 @@ def credential_prepare(request: HttpRequest, uuid: UUID) -> HttpResponse:
     prepare(request, row)
     if len(messages.get_messages(request)) == before:
         messages.success(request, _("Everything is set up in the CRM."))
-    return redirect("portal:credential", row.uuid)
+    return onward(request, "portal:credential", row.uuid)
 
 
 portal.in_menu(

@@ -12,6 +12,7 @@ from django.db.models.functions import TruncDate
 
 from telephony import coverage
 from telephony.coverage import Day
+from telephony.fold import Source
 from telephony.models import Connection
 
 from . import words
@@ -62,7 +63,7 @@ def _counts(connection: Connection, first: date) -> Iterable[Mapping[str, Any]]:
     zone = coverage.zone_of(connection.company)
     rows = CallSync.objects.filter(
         call__company=connection.company_id, call__connection=connection, call__started_at__gte=since
-    )
+    ).exclude(call__source=Source.TRIAL)
     by_day = rows.annotate(day=TruncDate("call__started_at", tzinfo=zone))
     groups = by_day.values("day", "integration", "state", "reason", "parked").order_by()
     return groups.annotate(count=Count("pk"), behind=Count("pk", filter=Q(wanted__gt=F("noted"))))

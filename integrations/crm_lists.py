@@ -11,6 +11,7 @@ from typing import Any
 from django.core.cache import cache
 
 from crm_adapters.base import Capability, Choice, CrmUser
+from employees import phones
 from employees.models import Employee
 from outbound.errors import DeadlineExceeded, OutboundError
 from outbound.http import Answer, Http
@@ -94,12 +95,15 @@ def _ask(credential: Credential, source: str) -> Found:
 
 
 def suggestion(employee: Employee, users: Iterable[CrmUser]) -> str:
-    """The user who is most likely this employee: by extension, e-mail or name. `employee.extensions` is asked."""
+    """The user who is most likely this employee: by extension, e-mail, phone or name. His `extensions` and `phones` are
+    asked."""
     numbers = {row.number for row in employee.extensions.all()}
+    own, region = {row.phone for row in employee.phones.all()}, employee.company.region
     active = [user for user in users if user.active]
     for same in (
         lambda user: user.extension and user.extension in numbers,
         lambda user: employee.email and user.email.casefold() == employee.email.casefold(),
+        lambda user: own & {phones.normalise(phone, region) for phone in user.phones},
         lambda user: _words(user.name) == _words(employee.name),
     ):
         matching = [user.id for user in active if same(user)]

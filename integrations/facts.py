@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from crm_adapters.base import CallFacts, Participant, Priority, Step
 from telephony import recordings
@@ -35,7 +37,7 @@ def facts_of(
         state=call.state,
         client_phone=call.client_phone,
         virtual_number=call.virtual_number,
-        line_name=directory.line_name(call.connection_id, call.virtual_number),
+        line_name=_line_name(call),
         started_at=call.started_at,
         participants=tuple(_participant(person, wanting, finished) for person in people),
         outcome=call.outcome,
@@ -50,8 +52,17 @@ def facts_of(
         crm_entity=mine.get("crm_entity", ""),
         live=not finished and not late and timezone.now() - min(call.first_received_at, call.started_at) < LIVE,
         gathering=bool(call.waiting_leg),
-        backfilled=call.source != Source.LIVE,
+        backfilled=call.source in (Source.HISTORY, Source.IMPORT),
     )
+
+
+def _line_name(call: Call) -> str:
+    """That of a test call says so, wherever a CRM shows it."""
+    name = directory.line_name(call.connection_id, call.virtual_number)
+    if not call.played:
+        return name
+    with override(call.company.language):
+        return f"{_('Test call')} · {name}" if name else _("Test call")
 
 
 def urgency(facts: CallFacts, step: Step) -> Priority:

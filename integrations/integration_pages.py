@@ -8,10 +8,12 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm_adapters import registry
+from employees.forms import back, onward
 from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
 from telephony.models import Connection
@@ -42,7 +44,7 @@ def integration_new(request: HttpRequest, crm: str) -> HttpResponse:
         if account:
             row = Integration.objects.create(company=company_of(request), credential=account)
             row.connections.set(mine(request, Connection).filter(active=True))
-            return redirect("portal:integration", row.uuid)
+            return onward(request, "portal:integration", row.uuid)
         messages.error(request, _("Choose the account first."))
     adapter = registry.get(crm)
     context = {
@@ -68,7 +70,8 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
         else:
             retire(request, row.credential)
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
-        return redirect("portal:integration", row.uuid)
+            return onward(request, "portal:integration", row.uuid)
+        return back(request, reverse("portal:integration", args=[row.uuid]))
     saved = Integration.objects.select_related("credential").get(pk=row.pk)
     rules = list(saved.rules.prefetch_related("numbers"))
     for rule in rules:

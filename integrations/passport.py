@@ -18,7 +18,7 @@ from telephony.words import in_words, ours
 
 from . import words
 from .models import CallSync, Credential, Integration
-from .plan import CONFIRMED
+from .plan import CLEANED, CONFIRMED
 
 State = CallSync.State
 
@@ -112,7 +112,8 @@ def standing(row: CallSync) -> Standing:
     """The state of a call in an account, in words; `row.credential` must be loaded."""
     reason = words.reason(row.credential.crm, row.reason, row.details)
     if row.state == State.SKIPPED:
-        return Standing("skipped", "", _("not written"), reason)
+        title = _("cleaned up") if row.reason == CLEANED else _("not written")
+        return Standing("skipped", "", title, reason)
     if row.state == State.WAITING:
         return Standing("waiting", "warning", _("waits for a decision"), reason)
     if row.parked:

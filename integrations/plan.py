@@ -35,6 +35,8 @@ LEFT = "left_unwritten"
 """The reason of calls that somebody chose not to write after they had waited."""
 CONFIRMED = "confirmed"
 """The reason of calls whose last write was doubtful, and of which somebody has said that the CRM has them."""
+CLEANED = "cleaned"
+"""The reason of test calls of which nothing more is written, since they were cleaned up."""
 LONGEST_TIMER = 2.0
 """Seconds."""
 PLANNED = ["state", "reason", "details", "wanted", "priority", "due_at", "integration"]
@@ -113,7 +115,7 @@ def _accounts(call: Call, rows: list[CallSync]) -> list[tuple[Wanting, CallSync 
 
 def _plan(call: Call, wanting: Wanting, row: CallSync) -> bool:
     """Bring a row to what is wanted now; true when that changed it. What a person decided stays decided."""
-    if row.reason in (LEFT, CONFIRMED):
+    if row.reason in (LEFT, CONFIRMED, CLEANED):
         return False
     before = (row.state, row.reason, row.wanted)
     verdict = consider(call, wanting, already=row.state == State.WANTED)

@@ -19,10 +19,11 @@ from employees.models import Employee, Extension
 from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from telephony import journal as telephony_journal
+from telephony.fold import Source
 from telephony.models import OUTCOMES, Call, VirtualNumber
 from telephony.providers.base import Capability
 
-from . import actors, decisions, passport, troubles
+from . import actors, decisions, passport, path, troubles
 from .decisions import Choice
 from .journal import CrmJournalFilter, attach_standings
 from .models import CallSync
@@ -37,7 +38,7 @@ CALLS = gettext_lazy("Calls")
 def index(request: PortalRequest) -> HttpResponse:
     company = company_of(request)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    today = mine(request, Call).filter(started_at__gte=midnight)
+    today = mine(request, Call).filter(started_at__gte=midnight).exclude(source=Source.TRIAL)
     counts = dict(today.values_list("outcome").annotate(Count("pk")).order_by())
     manages = may(request.membership, Right.MANAGE)
     context = {
@@ -46,7 +47,7 @@ def index(request: PortalRequest) -> HttpResponse:
         "total": sum(counts.values()),
         "live": counts.get("", 0),
         "problems": troubles.of(company) if manages else [],
-        "steps": troubles.first_steps(company) if manages else [],
+        "path": path.of(company) if manages and not path.landed(company) else None,
     }
     return portal.render(request, "portal/index.html", context)
 
@@ -182,4 +183,12 @@ portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", 
 portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettext_lazy("People"), order=51)
 
 # They register their pages.
-from . import account_pages, coverage_pages, integration_pages, rule_pages, unwritten_pages  # noqa: E402, F401
+from . import (  # noqa: E402
+    account_pages,  # noqa: F401
+    coverage_pages,  # noqa: F401
+    integration_pages,  # noqa: F401
+    rule_pages,  # noqa: F401
+    start_pages,  # noqa: F401
+    trial_pages,  # noqa: F401
+    unwritten_pages,  # noqa: F401
+)

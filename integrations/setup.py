@@ -75,6 +75,8 @@ class Line:
     user: str = ""
     use: bool = True
     suggested: bool = False
+    gone: bool = False
+    """The CRM tells its users, and he is not among them."""
 
     @property
     def user_field(self) -> str:
@@ -151,8 +153,9 @@ class Setup:
             else {row.employee_id: row for row in self.integration.mapping.all()}
         )
         lines = []
-        people = Employee.objects.filter(company=self.company).prefetch_related("extensions").order_by("name")
-        for person in people:
+        listed = {user.id for user in self.users.users}
+        people = Employee.objects.filter(company=self.company).select_related("company").order_by("name")
+        for person in people.prefetch_related("extensions", "phones"):
             line = Line(person, ", ".join(row.number for row in person.extensions.all()))
             if data is not None:
                 line.user, line.use = data.get(line.user_field, "").strip()[:64], line.use_field in data
@@ -161,6 +164,7 @@ class Setup:
             else:
                 line.user = crm_lists.suggestion(person, self.users.users)
                 line.suggested = bool(line.user)
+            line.gone = bool(listed and line.user and line.user not in listed)
             lines.append(line)
         return lines
 

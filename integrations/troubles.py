@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
@@ -149,20 +148,3 @@ def _recordings(company: Company) -> list[Trouble]:
     text = ngettext("%(count)d recording could not be fetched.", "%(count)d recordings could not be fetched.", count)
     link = reverse("portal:calls")
     return [Trouble("", "voice_over_off", text % {"count": count}, link)] if count else []
-
-
-def first_steps(company: Company) -> list[dict[str, Any]]:
-    """What a new company does first; empty when all is done."""
-    steps = [
-        (_("Connect your PBX"), "connections", Connection.objects.filter(company=company).exists()),
-        (_("Connect your CRM's account"), "credentials", Credential.objects.filter(company=company).exists()),
-        (_("Say whose the extensions are"), "employees", Extension.objects.filter(company=company).exists()),
-        (
-            _("Switch an integration on"),
-            "integrations",
-            Integration.objects.filter(company=company, active=True).exists(),
-        ),
-    ]
-    if all(done for _title, _page, done in steps):
-        return []
-    return [{"title": title, "link": reverse(f"portal:{page}"), "done": done} for title, page, done in steps]

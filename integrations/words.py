@@ -30,6 +30,7 @@ REASONS: dict[str, Any] = {
     "confirmed": gettext_lazy(
         "The answer to the last write was lost. Somebody has looked and said that the CRM has this call."
     ),
+    "cleaned": gettext_lazy("This was a test call, and it was cleaned up: nothing more of it is written."),
     "hidden_number": gettext_lazy("The caller hid his number, and this CRM takes no call without a number."),
 }
 """Why a call is not written (`CallSync.reason`)."""
@@ -41,6 +42,7 @@ UNWANTED: dict[str, Any] = {
     "number_not_in_list": gettext_lazy("by numbers that are not in the list"),
     "extension_ignored": gettext_lazy("ignored extensions"),
     "left_unwritten": gettext_lazy("left unwritten by a decision"),
+    "cleaned": gettext_lazy("test calls that were cleaned up"),
     "hidden_number": gettext_lazy("hidden numbers"),
 }
 """The same in short, for how many calls of a day are not written."""
@@ -107,6 +109,7 @@ OUTCOMES: dict[str, Any] = {
 STEPS: dict[str, Any] = {
     "known_to_crm": gettext_lazy("Looked up whether the CRM knows the client"),
     "pop_up_late": gettext_lazy("The card was left out: it would have come too late"),
+    "removed": gettext_lazy("Removed from the CRM"),
 }
 """Names of steps that the house makes in an adapter's place (`Adapter.step_titles` has the adapter's own)."""
 
@@ -118,8 +121,17 @@ PURPOSES: dict[str, Any] = {
     "event": gettext_lazy("An event of the CRM"),
     "refused dial": gettext_lazy("Telling the CRM that a call was not made"),
     "connect": gettext_lazy("Connecting the account"),
+    "clean-up": gettext_lazy("Cleaning up after a test call"),
 }
 """What an exchange with a vendor was for."""
+
+
+REPEATS: dict[str, Any] = {
+    "key": gettext_lazy("If the answer is lost, it is simply sent again: the CRM makes nothing twice of it."),
+    "look": gettext_lazy("If the answer is lost, we look first whether it was done, and only then repeat."),
+    "stop": gettext_lazy("If the answer is lost, it is not repeated: this CRM cannot tell, and a person decides."),
+}
+"""How a step is made exactly once (`crm_adapters.base.Repeat`)."""
 
 
 def reason(crm: str, code: str, details: Mapping[str, Any]) -> str:

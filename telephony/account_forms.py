@@ -75,6 +75,8 @@ def save(connection: Connection, names: NameForm, keys: forms.Form) -> Connectio
     before = connection.credentials if connection.pk else {}
     connection = names.save(commit=False)
     connection.credentials = {**before, **keys.cleaned_data}
+    if connection.credentials != before:
+        connection.checked_at = None
     connection.save()
     return connection
 
@@ -143,6 +145,7 @@ class Match:
     extension: str
     name: str = ""
     email: str = ""
+    phone: str = ""
     row: Extension | None = None
     appeared: bool = False
     disappeared: bool = False
@@ -157,18 +160,19 @@ class Match:
 def matches(company: Company, users: Iterable[PbxUser]) -> list[Match]:
     """What the PBX listed, then what it did not list any more; with a suggestion where nothing is decided."""
     known = {row.number: row for row in Extension.objects.filter(company=company).select_related("employee")}
-    people = list(Employee.objects.filter(company=company))
+    people = list(Employee.objects.filter(company=company).prefetch_related("phones"))
     lines: dict[str, Match] = {}
     for user in users:
         if user.extension and user.extension not in lines:
             row = known.get(user.extension)
-            line = Match(user.extension[:32], user.name, user.email, row, appeared=row is None)
+            phone = phones.normalise(user.mobile, company.region)
+            line = Match(user.extension[:32], user.name, user.email, phone, row, appeared=row is None)
             _choose(line, people)
             lines[user.extension] = line
     if lines:
         for number, row in known.items():
             if number not in lines:
-                lines[number] = Match(number, row.name, "", row, disappeared=True, chosen=chosen(row))
+                lines[number] = Match(number, row.name, row=row, disappeared=True, chosen=chosen(row))
     return list(lines.values())
 
 
@@ -187,6 +191,7 @@ def _choose(line: Match, people: list[Employee]) -> None:
         return
     name, email = line.name.casefold().strip(), line.email.casefold().strip()
     same = next((row for row in people if email and row.email.casefold() == email), None)
+    same = same or next((row for row in people if line.phone in {own.phone for own in row.phones.all()}), None)
     same = same or next((row for row in people if name and row.name.casefold() == name), None)
     line.chosen = f"employee:{same.uuid}" if same else "new" if name else ""
     line.suggested = bool(line.chosen)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, exchanges, files, history, keeping, recordings, routing, tracking, watchdog
+from . import commands, exchanges, files, history, keeping, recordings, routing, tracking, trials, watchdog
 from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
@@ -49,6 +49,14 @@ def look_into_history(run_id: int) -> None:
     """Waits for the PBX's report: a queue of its own, so that nothing else waits with it."""
     history.work(run_id)
     sweep_history()
+
+
+@dramatiq.actor(queue_name="default")
+def play_trial(call_id: int) -> None:
+    """The next stage of a test call, when its time has come."""
+    wait = trials.play(call_id)
+    if wait is not None:
+        play_trial.send_with_options(args=(call_id,), delay=max(50, int(wait * 1000)))
 
 
 @receiver(calls_changed, sender=Call)
@@ -107,6 +115,13 @@ def mend_after_a_clock_step() -> None:
 def sweep_history() -> None:
     for run_id in history.due():
         look_into_history.send(run_id)
+
+
+@every(seconds=5)
+def sweep_trials() -> None:
+    """Find test calls whose next stage a broker lost."""
+    for call_id in trials.unfinished():
+        play_trial.send(call_id)
 
 
 @every(seconds=60)

@@ -17,7 +17,7 @@ from employees.models import Extension
 from . import directory, statements
 from .directory import Known, Short
 from .events import AnswerGiven, parse
-from .fold import LONGEST, CallState, FoldedCall, fold
+from .fold import LONGEST, CallState, FoldedCall, Source, fold
 from .models import Call, CallAlias, Command, Decision, ExchangeCall, InboxEvent, Participant, Recording
 from .providers.base import Alias, Direction, Fact, Leg, LegState, Parsed, RecordingState
 
@@ -194,7 +194,7 @@ def _unnamed_dial(call: Call, folded: FoldedCall) -> int | None:
     """The dial of ours that began an outgoing call whose PBX does not say so: the same employee dials the same number
     within a moment."""
     known = directory.by_id(call.connection_id)
-    if known.provider.names_dials or folded.direction is not Direction.OUT:
+    if known.provider.names_dials or folded.direction is not Direction.OUT or folded.source is Source.TRIAL:
         return None
     phone = phones.normalise(folded.client_number, known.region)
     about = call.first_received_at

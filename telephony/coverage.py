@@ -17,6 +17,7 @@ from employees.models import Company
 
 from . import backfill, words
 from .backfill import Missing
+from .fold import Source
 from .models import Call, Connection, CoverageDay
 
 
@@ -109,6 +110,7 @@ def absent(connection: Connection, day: date) -> list[Absent]:
 def calls_by_day(connection: Connection, first: date) -> dict[date, int]:
     since = first_moment(connection.company, first)
     rows = Call.objects.filter(company=connection.company_id, connection=connection, started_at__gte=since)
+    rows = rows.exclude(source=Source.TRIAL)
     by_day = rows.annotate(day=TruncDate("started_at", tzinfo=zone_of(connection.company)))
     return dict(by_day.values_list("day").annotate(Count("pk")).order_by())
 

@@ -29,6 +29,7 @@ from .providers.base import (
     RecordingState,
     Request,
 )
+from .scripts import Script
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,8 @@ HISTORY_PATH = f"{OURS}history"
 
 ANSWER_PATH = f"{OURS}answer"
 """The path of events that we write ourselves when we have answered a PBX's question."""
+TRIAL_PATH = f"{OURS}trial"
+"""The path of events that we write ourselves of calls that we play (`scripts.Script` is their body)."""
 
 
 class AnswerGiven(BaseModel):
@@ -99,6 +102,14 @@ def answer_event(connection_id: int, given: AnswerGiven, at: datetime) -> InboxE
     return InboxEvent(connection_id=connection_id, received_at=at, path=ANSWER_PATH, body=body)
 
 
+def trial_event(connection_id: int, script: Script, at: datetime) -> InboxEvent:
+    return InboxEvent(connection_id=connection_id, received_at=at, path=TRIAL_PATH, body=script.body)
+
+
+def script_of(event: InboxEvent) -> Script:
+    return Script.model_validate_json(bytes(event.body))
+
+
 def answer_of(event: InboxEvent) -> AnswerGiven:
     return AnswerGiven.model_validate_json(bytes(event.body))
 
@@ -143,12 +154,15 @@ def _ours(event: InboxEvent) -> list[Parsed | AnswerGiven]:
         return [answer_of(event)]
     if event.path == HISTORY_PATH:
         return [*ToldByHistory.model_validate_json(bytes(event.body)).facts(event.received_at)]
+    if event.path == TRIAL_PATH:
+        shift = timedelta(seconds=directory.by_id(event.connection_id).clock_shift or 0)
+        return [*script_of(event).facts(event.received_at + shift)]  # by the vendor's clock, as all facts are
     return []
 
 
 def _recognise_clock(known: Known, event: InboxEvent, parsed: Sequence[Parsed | AnswerGiven]) -> None:
     """A vendor whose clock may be ahead by a known amount: the first live event tells."""
-    if known.clock_shift is not None or not known.provider.clock_shifts:
+    if known.clock_shift is not None or not known.provider.clock_shifts or event.path.startswith(OURS):
         return
     ahead = max(
         ((item.at - event.received_at).total_seconds() for item in parsed if isinstance(item, Leg)), default=None

@@ -25,6 +25,7 @@ from .providers.base import (
     Outcome,
     Party,
     Place,
+    Played,
     RecordingFact,
     RecordingState,
     Summary,
@@ -43,11 +44,13 @@ class CallState(enum.StrEnum):
 
 
 class Source(enum.StrEnum):
-    """Who told us of a call: the PBX while it lived, its history afterwards, or a person's import into the journal."""
+    """Who told us of a call: the PBX while it lived, its history afterwards, a person's import into the journal, or
+    ourselves, who play it (a test call)."""
 
     LIVE = "live"
     HISTORY = "history"
     IMPORT = "import"
+    TRIAL = "trial"
 
 
 @dataclass(slots=True)
@@ -133,6 +136,8 @@ def fold(facts: Iterable[Fact], dials: Collection[str] = (), *, sums_up: bool = 
     elif call.legs_ended_at and not sums_up:
         _finish_by_legs(call, lines, call.legs_ended_at)
     _read_extensions(call, lines, summary)
+    if call.source is Source.TRIAL:
+        call.live_leg = ""  # the PBX has no such leg
     return call
 
 
@@ -203,6 +208,8 @@ def _prepares_callback(leg: Leg, callback: bool) -> bool:
 
 
 def _source(facts: list[Fact]) -> Source:
+    if any(isinstance(fact, Played) for fact in facts):
+        return Source.TRIAL
     histories = [fact for fact in facts if isinstance(fact, CallHistory)]
     if not histories or any(isinstance(fact, (Leg, Summary)) for fact in facts):
         return Source.LIVE

@@ -20,6 +20,7 @@ from outbound.errors import OutboundError, Rejected
 from . import backfill, coverage
 from .clocks import pull_back
 from .exchanges import http_for
+from .fold import Source
 from .hot import hot_write
 from .leases import LEASE, renewed
 from .models import Call, Connection, CoverageDay, HistoryRun, Schedule
@@ -147,7 +148,8 @@ def _not_asked_for(connection: Connection, now: datetime) -> QuerySet[Call]:
         until__gte=OuterRef("started_at"),
         created_at__gt=ExpressionWrapper(OuterRef("ended_at") + WRITTEN, DateTimeField()),
     )
-    return Call.objects.filter(lately, connection=connection).exclude(Exists(asked))
+    calls = Call.objects.filter(lately, connection=connection).exclude(source=Source.TRIAL)
+    return calls.exclude(Exists(asked))
 
 
 def _with_history(connections: QuerySet[Connection]) -> list[Connection]:

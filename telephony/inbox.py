@@ -154,6 +154,16 @@ def _fold_alone(connection_id: int, event_id: int) -> None:
             )
 
 
+def fold_now(event: InboxEvent) -> None:
+    """Store an event of ours and fold it in the same commit.
+
+    Inside a transaction of the caller's, after `lock_drain`.
+    """
+    directory.refresh()
+    statements.insert_for_ids([event])
+    _process([event])
+
+
 def refold(rows: Sequence[Call]) -> None:
     """Fold calls anew from their stored events, and tell of all of them: what they rest on has changed (whose an
     extension is, how an event is understood)."""

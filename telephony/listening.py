@@ -32,7 +32,7 @@ from outbound.guard import open_socket
 from . import directory, history, inbox
 from .directory import Known
 from .events import close_event
-from .fold import CallState
+from .fold import CallState, Source
 from .hot import hot_write
 from .models import Call, Connection, HistoryRun, InboxEvent, Listening
 from .pipeline import Busy, Pipeline
@@ -367,7 +367,8 @@ class _Kept(Line):
             self._lost.append(_Lost(frozenset(lost), now, run.pk if run else None))
 
     def _open(self) -> Any:
-        return Call.objects.filter(connection_id=self.known.id).exclude(state=CallState.FINISHED)
+        rows = Call.objects.filter(connection_id=self.known.id).exclude(state=CallState.FINISHED)
+        return rows.exclude(source=Source.TRIAL)
 
     def _close_lost(self) -> None:
         """End calls that the PBX does not know any more, when its history has had its say."""

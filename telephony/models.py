@@ -30,7 +30,10 @@ def digest(kind: str, value: str) -> str:
 
 
 class Connection(models.Model):
-    """A company's PBX account at a provider. `credentials` are the provider's form fields."""
+    """A company's PBX account at a provider. `credentials` are the provider's form fields.
+
+    `checked_at`: when a check of them found nothing wrong.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="connections", verbose_name=_("company"))
@@ -48,6 +51,7 @@ class Connection(models.Model):
             "How far the PBX's clock is ahead of ours. Recognised at the first live event; empty: not yet known."
         ),
     )
+    checked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -263,6 +267,7 @@ SOURCES = [
     (Source.LIVE, _("told live")),
     (Source.HISTORY, _("filled in from the PBX's history")),
     (Source.IMPORT, _("imported into the journal")),
+    (Source.TRIAL, _("test call")),
 ]
 
 
@@ -328,6 +333,7 @@ class Call(models.Model):
             models.Index(fields=["company", "-started_at", "-id"], name="call_journal"),
             models.Index(fields=["company", "client_phone", "-started_at"], name="call_by_client"),
             models.Index(fields=["legs_ended_at"], condition=~models.Q(state="finished"), name="call_unfinished"),
+            models.Index(fields=["company", "-id"], condition=models.Q(source="trial"), name="call_played"),
         ]
 
     def __str__(self) -> str:
@@ -336,6 +342,11 @@ class Call(models.Model):
     @property
     def finished(self) -> bool:
         return self.state == CallState.FINISHED
+
+    @property
+    def played(self) -> bool:
+        """Whether it is a test call."""
+        return self.source == Source.TRIAL
 
 
 class CallAlias(models.Model):

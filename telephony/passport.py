@@ -17,7 +17,7 @@ from employees import phones
 from outbound.masking import MASK, mask
 
 from . import files, words
-from .events import ANSWER_PATH, CLOSE_PATH, HISTORY_PATH, ToldByHistory, request_of
+from .events import ANSWER_PATH, CLOSE_PATH, HISTORY_PATH, OURS, TRIAL_PATH, ToldByHistory, request_of, script_of
 from .fold import Source
 from .models import Call, Command, Decision, Exchange, InboxEvent, Participant, Recording, VirtualNumber
 
@@ -40,7 +40,7 @@ class Received:
     path: str
     remote: str
     ours: bool
-    """Written by ourselves: what the PBX's history told, or that the PBX never said how the call ended."""
+    """Written by ourselves: what the PBX's history told, that the PBX never said how the call ended, or a test call."""
     failed: bool
     error: str
     body: str
@@ -92,7 +92,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         (_("Conversation"), _("%(seconds)d s") % {"seconds": call.talk_seconds} if call.finished else ""),
         (_("Source"), str(call.get_source_display()) if call.source != Source.LIVE else ""),
         (_("Call tracking"), ", ".join(f"{key} = {value}" for key, value in call.utm.items())),
-        (_("Call id in the PBX"), call.key),
+        (_("Call id in the PBX"), "" if call.played else call.key),
     ]
     return [(name, value) for name, value in rows if value]
 
@@ -159,7 +159,7 @@ def _events(call: Call) -> QuerySet[InboxEvent]:
 
 
 def _received(call: Call, row: InboxEvent) -> Received:
-    ours = row.path in (CLOSE_PATH, HISTORY_PATH)
+    ours = row.path.startswith(OURS)
     return Received(
         at=row.received_at,
         path="" if ours else row.path,
@@ -189,6 +189,8 @@ def shown(row: InboxEvent) -> str:
         return _closed(row)
     if row.path == HISTORY_PATH:
         return _told(row)
+    if row.path == TRIAL_PATH:
+        return words.in_words(words.STAGES, script_of(row).state)
     connection = row.connection
     protocol = connection.protocol
     try:

@@ -11,11 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from employees import phones
-from employees.forms import back
+from employees.forms import back, onward
 from employees.models import Extension
 from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
@@ -67,7 +68,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         row = account_forms.save(row, names, keys)
         words_ = _("Saved. Now tell the PBX the address below.") if new else _("Saved.")
         messages.success(request, words_)
-        return redirect("portal:connection", row.uuid)
+        return onward(request, "portal:connection", row.uuid)
     brand = account_forms.brand_of(row.provider, row.brand)
     saved = Connection.objects.filter(pk=row.pk).first() if row.pk else None
     url = saved.address.url if saved else ""
@@ -99,7 +100,9 @@ def connection_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
         checks = row.protocol.check(http, row.credentials, row.address.url)
     except OutboundError as error:
         messages.error(request, words.unreachable(row.protocol.title, error.kind, error.words))
-        return redirect("portal:connection", row.uuid)
+        return onward(request, "portal:connection", row.uuid)
+    row.checked_at = timezone.now() if all(check.ok for check in checks) else None
+    row.save(update_fields=["checked_at"])
     return _connection_form(request, row, {"checks": checks})
 
 
@@ -123,12 +126,12 @@ def users_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
         users = row.protocol.users(http, row.credentials)
     except (OutboundError, NotImplementedError) as error:
         messages.error(request, _error_words(row, error))
-        return redirect("portal:connection", row.uuid)
+        return onward(request, "portal:connection", row.uuid)
     if not users:
         messages.warning(request, _("The PBX listed no users. Nothing was changed."))
-        return redirect("portal:connection", row.uuid)
+        return onward(request, "portal:connection", row.uuid)
     request.session[_users_key(row)] = [asdict(user) for user in users]
-    return redirect("portal:connection_users", row.uuid)
+    return onward(request, "portal:connection_users", row.uuid)
 
 
 def _users_key(row: Connection) -> str:
@@ -151,7 +154,7 @@ def users(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.method == "POST":
         changed = account_forms.keep_matches(company, lines, request.POST)
         messages.success(request, _("Saved: %(count)d extensions changed.") % {"count": changed})
-        return redirect("portal:connection_users", row.uuid)
+        return back(request, reverse("portal:connection_users", args=[row.uuid]))
     context = {
         "title": _("Users of the PBX: %(name)s") % {"name": row.name},
         "row": row,
@@ -170,12 +173,12 @@ def numbers_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
         new, gone = account_forms.add_numbers(row, row.protocol.numbers(http, row.credentials))
     except (OutboundError, NotImplementedError) as error:
         messages.error(request, _error_words(row, error))
-        return redirect("portal:connection_numbers", row.uuid)
+        return onward(request, "portal:connection_numbers", row.uuid)
     messages.success(request, _("New numbers: %(count)d.") % {"count": new})
     if gone:
         listed = ", ".join(phones.pretty(number.number) for number in gone)
         messages.warning(request, _("The PBX did not list these, they were kept: %(numbers)s") % {"numbers": listed})
-    return redirect("portal:connection_numbers", row.uuid)
+    return back(request, reverse("portal:connection_numbers", args=[row.uuid]))
 
 
 @portal.page("connections/<uuid:uuid>/numbers/", name="connection_numbers", right=Right.MANAGE)

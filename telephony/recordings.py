@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from outbound.errors import OutboundError, Rejected, Temporary
 
-from . import audio, files
+from . import audio, files, trials
 from .clocks import pull_back
 from .exchanges import http_for
 from .files import StorageRefused
@@ -25,6 +25,7 @@ from .hot import hot_write, lock_drain
 from .inbox import announce
 from .leases import LEASE, renewed
 from .models import Decision, Recording
+from .providers.base import Audio
 
 log = structlog.get_logger(__name__)
 
@@ -65,13 +66,18 @@ def hand_back() -> None:
 
 
 def _fetch(recording: Recording) -> None:
+    found = trials.recording() if recording.call.played else _from_pbx(recording)
+    with found.content:
+        _store(recording, found.content, audio.recognise(found))
+
+
+def _from_pbx(recording: Recording) -> Audio:
     connection = recording.call.connection
     http = http_for(connection, purpose="recording", call_id=recording.call_id, deadline=120)
     found = connection.protocol.recording(http, connection.credentials, recording.key, recording.vendor_url)
     if found is None:
         raise Temporary("the PBX does not have it yet")
-    with found.content:
-        _store(recording, found.content, audio.recognise(found))
+    return found
 
 
 def due(now: datetime | None = None) -> list[int]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from . import history, inbox
 from .events import close_event
-from .fold import CallState
+from .fold import CallState, Source
 from .models import Call, Connection, HistoryRun
 
 LEGS_OVER = timedelta(minutes=2)
@@ -53,6 +53,7 @@ def _silent(now: datetime) -> list[Call]:
     """Calls that should be over; `last_heard` is when their newest event came."""
     rows = (
         Call.objects.exclude(state=CallState.FINISHED)
+        .exclude(source=Source.TRIAL)
         .filter(Q(legs_ended_at__lt=now - LEGS_OVER) | Q(first_received_at__lt=now - LONGEST))
         .select_related("connection__company")
         .annotate(last_heard=Max("events__received_at"))

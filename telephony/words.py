@@ -43,6 +43,12 @@ MISSING: dict[str, Any] = {
     "not_filled": gettext_lazy("it is not filled in yet"),
 }
 """Why a call that the PBX has is not here."""
+STAGES: dict[str, Any] = {
+    "ringing": gettext_lazy("Test call: it begins to ring."),
+    "talking": gettext_lazy("Test call: somebody answers."),
+    "ended": gettext_lazy("Test call: it is over."),
+}
+"""What an event of a test call says (`scripts.Script.state`)."""
 RECORDINGS: dict[str, Any] = {
     "links_revoked": gettext_lazy(
         "%(by)s revoked the links to the recording that were given out. Where a CRM kept such a link and took no new "

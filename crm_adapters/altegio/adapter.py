@@ -19,6 +19,7 @@ from crm_adapters.base import (
     Secrets,
     Settings,
     Step,
+    Trace,
     Work,
 )
 from outbound.errors import OutboundError
@@ -71,6 +72,12 @@ class Altegio(Adapter):
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.look(batch)
+
+    def foresee(self, job: Job, step: Step) -> Mapping[str, Any] | None:
+        return calls.foresee(job, step)
+
+    def traces(self, progress: Mapping[str, Any], secrets: Secrets) -> list[Trace]:
+        return calls.traces(progress)
 
     def check(self, http: Http, secrets: Secrets) -> list[Check]:
         return connect.check(http, secrets)

@@ -9,13 +9,26 @@ that the customer has put into Routing. The notes (`Job.progress`) that are kept
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Doubtful, Job, Participant, Priority, Repeat, Result, Said, Step, Work
+from crm_adapters.base import (
+    CallFacts,
+    Done,
+    Doubtful,
+    Job,
+    Participant,
+    Priority,
+    Repeat,
+    Result,
+    Said,
+    Step,
+    Trace,
+    Work,
+)
 from outbound.errors import Rejected
 
 from . import failures
@@ -78,6 +91,18 @@ def _wait_for_recording(job: Job) -> float:
         return 0.0
     longest = 60.0 * int(job.settings.get("recording_minutes") or 0)
     return longest if facts.recording_expected else min(longest, ANNOUNCED_WITHIN)
+
+
+def foresee(job: Job, step: Step) -> dict[str, Any]:
+    """The answers say nothing, so everything is known before."""
+    if step.name == "event":
+        return {"event": True}
+    return {"history": True, "recording_url": job.facts.recording_url}
+
+
+def traces(progress: Mapping[str, Any]) -> list[Trace]:
+    """The service gives no id of what it saved, and deletes nothing for telephony."""
+    return [Trace(_("The call in the list of calls"), "call", "")] if progress.get("history") else []
 
 
 # --- perform ----------------------------------------------------------------------------------------------------------

@@ -22,13 +22,14 @@ from crm_adapters.base import (
     Secrets,
     Settings,
     Step,
+    Trace,
     Work,
 )
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, events, failures, forms, oauth
+from . import address, calls, connect, directory, events, failures, forms, oauth, traces
 from .api import Account
 
 
@@ -101,6 +102,15 @@ class AmoCrm(Adapter):
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.look(Account.of(http, secrets), batch)
+
+    def foresee(self, job: Job, step: Step) -> Mapping[str, Any] | None:
+        return calls.foresee(job, step)
+
+    def traces(self, progress: Mapping[str, Any], secrets: Secrets) -> list[Trace]:
+        return traces.of(progress, secrets)
+
+    def remove(self, http: Http, secrets: Secrets, trace: Trace) -> None:
+        traces.remove(Account.of(http, secrets), trace)
 
     def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:
         return oauth.refresh(http, secrets)

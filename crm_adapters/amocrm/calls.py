@@ -21,6 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
@@ -120,6 +121,13 @@ def _plan_rest(job: Job) -> Step | None:
     if corrections.note_differs(job):
         return _UPDATE
     return _UTM if tags.missing(job) else None
+
+
+def foresee(job: Job, step: Step) -> Mapping[str, Any] | None:
+    """Whether it knows the client, only amoCRM says: what follows is another way then."""
+    if step.name != "notify":
+        return None
+    return {"notified": [*job.progress.get("notified", ()), *people.to_notify(job)]}
 
 
 # --- Kinds of steps ---------------------------------------------------------------------------------------------------

@@ -21,13 +21,14 @@ from crm_adapters.base import (
     Secrets,
     Settings,
     Step,
+    Trace,
     Work,
 )
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, events, failures, forms, oauth, rest
+from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest
 
 
 class Bitrix24(Adapter):
@@ -91,6 +92,15 @@ class Bitrix24(Adapter):
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.look(rest.Portal.of(http, secrets), batch)
+
+    def foresee(self, job: Job, step: Step) -> Mapping[str, Any] | None:
+        return calls.foresee(job, step)
+
+    def traces(self, progress: Mapping[str, Any], secrets: Secrets) -> list[Trace]:
+        return entities.traces(progress, secrets)
+
+    def remove(self, http: Http, secrets: Secrets, trace: Trace) -> None:
+        entities.remove(rest.Portal.of(http, secrets), trace)
 
     def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:
         return oauth.refresh(http, secrets)

@@ -23,10 +23,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import CallFacts, Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
+from crm_adapters.base import TO_COME, CallFacts, Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
 from outbound.errors import CredentialsRefused, DeadlineExceeded, OutboundError, Rejected, TokenExpired
 
 from . import failures, people, recordings, steps, tags, wire
@@ -99,6 +100,19 @@ def _plan_rest(job: Job) -> Step | None:
     if recordings.missing(job):
         return _RECORD
     return _UTM if notes.get("utm") == "later" and tags.command(job) else None
+
+
+def foresee(job: Job, step: Step) -> Mapping[str, Any] | None:
+    """What it creates, and binds the call to, only Bitrix24 knows."""
+    if step.name == "register":
+        return {"call": TO_COME, "shown": steps.first_watchers(job)}
+    if step.name == "cards":
+        new, old = people.card_changes(job)
+        return {"shown": [user for user in [*people.shown(job), *new] if user not in old]}
+    if step.name == "finish":
+        sent = {"record": TO_COME} if job.facts.recording_url else {}
+        return {"finished": True, "shown": [], **sent}
+    return {"record": TO_COME, "recorded": job.facts.recording_name} if step.name == "record" else None
 
 
 # --- perform ----------------------------------------------------------------------------------------------------------

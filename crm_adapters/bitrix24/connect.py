@@ -71,7 +71,8 @@ def prepare(portal: Portal, handler_url: str, lines: Mapping[str, str], *, creat
     commands: dict[str, Command] = {}
     for number, event in enumerate(events.BOUND if portal.token else (), 1):
         commands[f"ev{number}"] = Command("event.bind", {"event": event, "handler": handler_url})
-    for number, (line, title) in enumerate(sorted(lines.items())):
+    telephones = sorted((line, title) for line, title in lines.items() if digits(line))  # a SIP line has no number
+    for number, (line, title) in enumerate(telephones):
         params = {"NUMBER": digits(line), "NAME": title or line, "CRM_AUTO_CREATE": "Y" if creates else "N"}
         commands[f"line{number or ''}"] = Command(f"{LINES}.add", params)
     keys = list(commands)

@@ -52,7 +52,7 @@ def register(job: Job) -> Group:
     """
     facts = job.facts
     owner, began = first_words(job)
-    watchers = _first_watchers(job)
+    watchers = first_watchers(job)
     alone = watchers == [owner]
     params: dict[str, Any] = {
         "USER_ID": _id(owner),
@@ -79,7 +79,7 @@ def first_words(job: Job) -> list[str]:
     return list(first) if first else [people.owner(job), job.facts.started_at.isoformat(timespec="seconds")]
 
 
-def _first_watchers(job: Job) -> list[str]:
+def first_watchers(job: Job) -> list[str]:
     if job.facts.finished or not job.facts.live:
         return []
     watchers = people.watchers(job)
@@ -121,7 +121,7 @@ def registered(job: Job, answers: Answers) -> Result:
     if not made.CALL_ID:
         return Temporary(_("Bitrix24 gave no CALL_ID"), code="no_call_id", fate_unknown=True)
     failed = isinstance(answers.get("show"), OutboundError)
-    notes: dict[str, Any] = {"call": made.CALL_ID, "shown": [] if failed else _first_watchers(job)}
+    notes: dict[str, Any] = {"call": made.CALL_ID, "shown": [] if failed else first_watchers(job)}
     created = _created(made)
     if created:
         notes["created"] = created

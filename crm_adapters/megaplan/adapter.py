@@ -20,6 +20,7 @@ from crm_adapters.base import (
     Result,
     Secrets,
     Step,
+    Trace,
     Work,
 )
 from outbound.errors import CredentialsRefused, OutboundError, TokenExpired
@@ -87,6 +88,12 @@ class Megaplan(Adapter):
 
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.look(Account.of(http, secrets), batch)
+
+    def foresee(self, job: Job, step: Step) -> Mapping[str, Any] | None:
+        return calls.foresee(job, step)
+
+    def traces(self, progress: Mapping[str, Any], secrets: Secrets) -> list[Trace]:
+        return calls.traces(progress)
 
     def refresh(self, http: Http, secrets: Secrets) -> Mapping[str, str]:
         return tokens.refresh(http, secrets)

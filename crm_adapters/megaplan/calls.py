@@ -11,19 +11,20 @@ The notes (`Job.progress`) that are kept for a call:
 - `user` the employee it is shown to, or was in the end; `state` what its card says
 - `finished` true; `told` outcome and who had talked, as far as was known then; `ended` when
 - `recording` the link that Megaplan has
-- `client` kind and id, "later" or "refused"; `made` true when this call created it; `attached` true
+- `client` kind and id, "later" or "refused"; `made` true when this call created it, or may have; `created` true when it
+  certainly has; `attached` true
 - `todo` id of the communication, or "refused"
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Work
+from crm_adapters.base import TO_COME, Done, Job, NotMade, Priority, Repeat, Result, Said, Step, Trace, Work
 from outbound.errors import DeadlineExceeded, OutboundError, Rejected, VendorFault
 
 from . import clients, failures, people, steps, todos, wire
@@ -83,6 +84,34 @@ def _plan_rest(job: Job) -> Step | None:
     if url and job.progress.get("recording") not in (url, "refused"):
         return _RECORD
     return _plan_client(job) or (_TODO if todos.wanted(job) else None)
+
+
+def foresee(job: Job, step: Step) -> dict[str, Any] | None:
+    """Whether the client is known, only Megaplan says."""
+    if step.name == "register":
+        return {"call": TO_COME, "user": people.holder(job), "state": steps.live_state(job)}
+    if step.name == "update":
+        return dict(steps.wanted_card(job))
+    if step.name == "finish":
+        return steps.ended(job)
+    if step.name == "history":
+        return steps.end_of_history(job, TO_COME)
+    if step.name == "record":
+        return steps.recorded(job)
+    return {"todo": TO_COME} if step.name == "todo" else None
+
+
+def traces(progress: Mapping[str, Any]) -> list[Trace]:
+    """By hand: of none of these is a way to delete documented. `created`: the client was not there before."""
+    found = []
+    todo, client = progress.get("todo"), progress.get("client")
+    if todo and todo != todos.REFUSED:
+        found.append(Trace(_("Communication"), "Todo", str(todo)))
+    if progress.get("created") and isinstance(client, list):
+        found.append(Trace(_("Client"), str(client[0]), str(client[1])))
+    if progress.get("call"):
+        found.append(Trace(_("The call in the history of calls"), "CallInfo", str(progress["call"])))
+    return found
 
 
 # --- perform ----------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def _created(account: Account, job: Job, made: Made) -> dict[str, Any]:
     if not client.id:
         raise VendorFault(_("Megaplan gave the client no id"), code="no_id", fate_unknown=True)
     made[phone] = ["ContractorHuman", client.id]
-    return _notes(made[phone], made=True)
+    return {**_notes(made[phone], made=True), "created": True}
 
 
 def _contact(phone: str, **more: Any) -> dict[str, Any]:

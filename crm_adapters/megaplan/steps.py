@@ -134,9 +134,14 @@ def finish(account: Account, job: Job) -> Done:
     number = job.progress["call"]
     body = {"contentType": "CallInfo", "id": number, **_end(job), **_links(job)}
     made = _same(account.post(f"callInfo/{number}", body), number)
+    return Done({**ended(job), **client_in(job, made)})
+
+
+def ended(job: Job) -> dict[str, Any]:
+    """The notes of a card that is closed."""
     moved = people.responsible(job) not in (None, people.current(job))
     notes = {"finished": True, "told": [] if moved else told(job), "ended": _end_text(job)}
-    return Done({**notes, **recorded(job), **client_in(job, made)})
+    return {**notes, **recorded(job)}
 
 
 def _end(job: Job) -> dict[str, Any]:
@@ -165,9 +170,13 @@ def history_item(job: Job) -> dict[str, Any]:
 
 
 def imported(job: Job, made: wire.CallInfo) -> Done:
-    notes = {"call": made.id, "user": people.responsible(job) or "", "state": "finished", "finished": True}
-    notes |= {"silent": True, "told": told(job), "ended": _end_text(job)}
-    return Done({**notes, **recorded(job), **client_in(job, made)})
+    return Done({**end_of_history(job, made.id), **client_in(job, made)})
+
+
+def end_of_history(job: Job, number: str) -> dict[str, Any]:
+    """The notes of a call that Megaplan was told of when it was over."""
+    notes = {"call": number, "user": people.responsible(job) or "", "state": "finished", "finished": True}
+    return {**notes, "silent": True, "told": told(job), "ended": _end_text(job), **recorded(job)}
 
 
 # --- correct, record: by our own key, so that no card opens -----------------------------------------------------------

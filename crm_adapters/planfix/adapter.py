@@ -22,13 +22,14 @@ from crm_adapters.base import (
     Secrets,
     Settings,
     Step,
+    Trace,
     Work,
 )
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, clients, connect, events, failures, forms, tasks
+from . import address, calls, clients, connect, events, failures, forms, tasks, written
 from .rest import Account
 
 _LISTS = {
@@ -134,6 +135,15 @@ class Planfix(Adapter):
     def look(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         self._spend(http, secrets)
         return [calls.look(http, secrets, work) for work in batch]
+
+    def foresee(self, job: Job, step: Step) -> Mapping[str, Any] | None:
+        return calls.foresee(job, step)
+
+    def traces(self, progress: Mapping[str, Any], secrets: Secrets) -> list[Trace]:
+        return written.traces(progress)
+
+    def remove(self, http: Http, secrets: Secrets, trace: Trace) -> None:
+        written.remove(Account.of(http, secrets), trace)
 
     def _spend(self, http: Http, secrets: Secrets) -> None:
         """The house has paid for one request by `limits`. Where these are none, each REST request pays for itself."""

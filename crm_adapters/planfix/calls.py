@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
@@ -90,6 +91,13 @@ def _step(job: Job, event: Event) -> Step:
     step = _EVENTS[event.step]
     priority = Priority.FINISH if job.facts.finished else step.priority
     return Step(step.name, priority, step.repeat, keeps=keeps)
+
+
+def foresee(job: Job, step: Step) -> Mapping[str, Any] | None:
+    """What the telephony API is told is known before; whom Planfix knows, and what it made, is not."""
+    if step.name in ("ring", "accept", "leave", "finish"):
+        return legs.told(job, step.keeps)
+    return {"record": job.facts.recording_url} if step.name == "record" else None
 
 
 # --- perform ----------------------------------------------------------------------------------------------------------

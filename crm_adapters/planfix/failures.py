@@ -11,6 +11,7 @@ from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Reje
 
 BAD_VALUE = "41"
 DAILY_LIMIT = "22"
+NO_ENTRY = "6010"
 NO_TOKEN = "no_rest_token"  # noqa: S105
 NO_CALL_ID_FIELD = "no_call_id_field"
 DATA_TAG = "data_tag_fields"

@@ -53,6 +53,9 @@ class Account:
         """Create or update. `silent`: no log and no notifications."""
         return self._ask("POST", path, changes=True, json=dict(body), params={"silent": "true"} if silent else None)
 
+    def delete(self, path: str) -> None:
+        self._ask("DELETE", path, changes=True)
+
     def pages(self, path: str, name: str, body: Mapping[str, Any], most: int = 10) -> Iterator[dict[str, Any]]:
         """The rows called `name` of all pages of a list, `most` pages of them."""
         for number in range(most):

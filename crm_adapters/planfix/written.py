@@ -13,13 +13,14 @@ Each step changes one thing at the most, with what it must read before. Notes (`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from crm_adapters.base import Done, Doubtful, Job, NotMade, Priority, Repeat, Result, Said, Step
+from crm_adapters.base import Done, Doubtful, Job, NotMade, Priority, Repeat, Result, Said, Step, Trace
 from outbound.errors import Rejected, Temporary
 
 from . import clients, entries, failures, legs, people, rest, tasks
@@ -312,3 +313,36 @@ def find_note(account: Account, job: Job) -> Result:
 
 
 LOOKS = {"create": find_created, "entry": find_entry, "new_task": find_new_task, "note": find_note}
+
+
+# --- What a test call left --------------------------------------------------------------------------------------------
+
+ENTRY = "entry"
+
+
+def traces(notes: Mapping[str, Any]) -> list[Trace]:
+    """Only the data tag's entry can be deleted (`datatag/entry/{key}`); tasks answer 405 to that, and of contacts and
+    comments nothing is documented."""
+    found = []
+    key = notes.get("entry")
+    if key and key is not True:
+        found.append(Trace(_("The call in the data tag"), ENTRY, str(key), removable=True))
+    elif key or notes.get("status"):
+        found.append(Trace(_("The call in the contact's card and in the data tag"), ENTRY, ""))
+    if notes.get("new_task"):
+        found.append(Trace(_("Task"), "task", str(notes["new_task"])))
+    if notes.get("note"):
+        found.append(Trace(_("Comment with the recording"), "comment", str(notes["note"])))
+    elif notes.get("comment"):
+        found.append(Trace(_("Comment"), "comment", str(notes["comment"])))
+    if notes.get("known") is False:
+        found.append(Trace(_("Contact"), "contact", str(notes.get("contact") or "")))
+    return found
+
+
+def remove(account: Account, trace: Trace) -> None:
+    try:
+        account.delete(f"datatag/entry/{trace.id}")
+    except Rejected as error:
+        if error.code != failures.NO_ENTRY:
+            raise

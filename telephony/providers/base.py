@@ -231,6 +231,11 @@ class Closed(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Played(Fact):
+    """A test call: we play it ourselves, and the PBX knows nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
     """The PBX's late answer to a command of ours; belongs to no call."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import settings as fuzz
 from hypothesis import strategies as st
 
 from crm_adapters import registry
-from crm_adapters.base import Adapter, Capability, Refused, Request
-from outbound.errors import CredentialsRefused, OutboundError, Temporary
+from crm_adapters.base import Adapter, Capability, Job, Refused, Request, Trace
+from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
 from outbound.http import Http
 from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
 from tests.docs import declared
@@ -166,6 +167,79 @@ def test_tokens_that_are_over_are_renewed_on_the_way(house: Account, audio: Audi
         house.crm.expire()
         house.bring(facts)
     _is_right(call)
+
+
+# --- What is foreseen, and what is cleaned up
+
+
+def _foreseen(house: Account, call: Call) -> list[str]:
+    """Names of the steps that a rehearsal shows, without a request."""
+    notes: dict[str, Any] = {}
+    names: list[str] = []
+    for facts in call.changes():
+        while step := house.adapter.plan(Job(facts, house.settings, notes)):
+            if step.settle > 1 and (not facts.finished or facts.recording_expected):
+                break
+            names.append(step.name)
+            left = house.adapter.foresee(Job(facts, house.settings, notes), step)
+            if left is None:
+                return names
+            notes = {**notes, **step.keeps, **left}
+            assert len(names) < MOST_REQUESTS
+    return names
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_what_is_foreseen_is_what_is_done(house: Account, audio: Audio, kind: Kind) -> None:
+    """As far as an adapter foresees, it is right."""
+    call = Call(kind, 1, house.crm, audio)
+    foreseen = _foreseen(house, call)
+    assert not house.exchanges
+    house.play(call)
+    assert foreseen == [step.name for step in house.steps][: len(foreseen)]
+    assert foreseen or not house.steps
+
+
+def _traces(house: Account, call: Call) -> list[Trace]:
+    return house.adapter.traces(house.notes[call.id], house.secrets)
+
+
+def test_what_a_call_left_is_known_and_removed(house: Account, audio: Audio) -> None:
+    call = Call(KINDS[1], 1, house.crm, audio)
+    house.play(call)
+    traces = _traces(house, call)
+    assert traces
+    assert all(trace.title for trace in traces)
+    assert all(not trace.link or trace.link.startswith(("http://", "https://")) for trace in traces)
+    for trace in traces:
+        if trace.removable:
+            house.adapter.remove(house.http, house.secrets, trace)
+    assert house.crm.violations == []
+    if any(trace.removable for trace in traces) and Capability.CLIENT_LOOKUP in house.adapter.capabilities:
+        assert house.adapter.find_client(house.http, house.secrets, call.phone, 2.0) is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.known], ids=lambda kind: kind.name.replace(" ", "-"))
+def test_whom_the_crm_had_before_is_no_trace(house: Account, audio: Audio, kind: Kind) -> None:
+    call = Call(kind, 1, house.crm, audio)
+    house.play(call)
+    for trace in _traces(house, call):
+        if trace.removable:
+            house.adapter.remove(house.http, house.secrets, trace)
+    if Capability.CLIENT_LOOKUP in house.adapter.capabilities:
+        found = house.adapter.find_client(house.http, house.secrets, KNOWN, 2.0)
+        assert found is not None
+        of_clients = {trace.id for trace in _traces(house, call) if trace.kind.lower() == found.entity.lower()}
+        assert found.entity_id not in of_clients
+
+
+def test_what_is_gone_already_is_no_error_or_said_so(house: Account, audio: Audio) -> None:
+    call = Call(KINDS[1], 1, house.crm, audio)
+    house.play(call)
+    for trace in [each for each in _traces(house, call) if each.removable]:
+        house.adapter.remove(house.http, house.secrets, trace)
+        with suppress(Rejected):
+            house.adapter.remove(house.http, house.secrets, trace)
 
 
 # --- Everything else that is asked of it

@@ -1871,6 +1871,13 @@ def test_prepare_with_a_webhook_adds_the_lines_only(mock: responses.RequestsMock
     assert sent(mock) == {"NUMBER": "74950000001", "NAME": "Ads", "CRM_AUTO_CREATE": "Y"}
 
 
+def test_a_sip_line_has_no_number_to_be_added(mock: responses.RequestsMock) -> None:
+    mock.add(responses.POST, f"{HOOK['webhook_url']}telephony.externalLine.add", json={"result": {"ID": 7}})
+    lines = {"sip:main@pbx.example.com": "Office", "+74950000001": "Ads"}
+    adapter.prepare(new_http(), HOOK, "https://hub.example.com/e", lines, {})
+    assert [sent(mock, n)["NUMBER"] for n in range(len(mock.calls))] == ["74950000001"]
+
+
 @pytest.mark.parametrize(
     ("why", "code"),
     [

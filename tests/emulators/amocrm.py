@@ -543,6 +543,19 @@ class Emulator(Crm):
             made.append({**entry, "request_id": str(said["request_id"])})
         return {"_total_items": len(made), "_embedded": {"unsorted": made}}
 
+    @api("DELETE", "/api/v4/leads/unsorted/{uid}/decline")
+    def _decline(self, asked: Asked) -> Any:
+        """Its deal and its contact, whom nobody could find yet, go with it."""
+        entry = next((each for each in self.waiting if each["uid"] == asked.parts["uid"]), None)
+        if entry is None:
+            raise Refusal(404, problem(404, "no such entry"))
+        self.waiting.remove(entry)
+        (contact,), (lead,) = entry["_embedded"]["contacts"], entry["_embedded"]["leads"]
+        self.leads.pop(lead["id"], None)
+        if self.clients[contact["id"]].hidden:
+            del self.clients[contact["id"]]
+        return {"uid": entry["uid"], "result": {}}
+
     @api("GET", "/api/v4/leads/unsorted")
     def _waiting(self, asked: Asked) -> Any:
         wanted = _values(asked, "filter[category]")

@@ -550,6 +550,14 @@ class Emulator(Crm):
         fields = [int(name) for name in body.get("fields", "").split(",") if name.isdecimal()]
         return {"result": "success", "dataTagEntries": [_entry_row(row, fields) for row in rows]}
 
+    @api("DELETE", "/rest/datatag/entry/{key}")
+    def entry_delete(self, asked: Asked) -> Any:
+        entry = next((each for each in self.entries if str(each.key) == asked.parts["key"]), None)
+        if entry is None:
+            raise _fail(6010, "Data tag entry does not exist")
+        self.entries.remove(entry)
+        return {"result": "success"}
+
     # --- REST: employees
 
     @api("POST", "/rest/user/list")

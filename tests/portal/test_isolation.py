@@ -13,6 +13,7 @@ from employees.models import Role
 from employees.rights import RIGHTS
 from employees.sites import Page, portal
 from telephony.models import Call
+from tests import factories as make
 from tests.portal.conftest import World
 
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
@@ -54,6 +55,9 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "rule": lambda w: [w.integration.uuid, w.rule.uuid],
     "rule_up": lambda w: [w.integration.uuid, w.rule.uuid],
     "rule_delete": lambda w: [w.integration.uuid, w.rule.uuid],
+    "trial_call": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
+    "trial_clean": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
+    "trial_delete": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
     "oauth": lambda w: ["bitrix24"],
 }
 """How to reach each page that has arguments. A new page must be added here, and is then walked by every test."""
@@ -148,8 +152,6 @@ def test_a_number_of_another_company_cannot_be_written_into(mine: World, theirs:
 
 
 def test_the_company_shown_is_the_chosen_one(mine: World, theirs: World) -> None:
-    from tests import factories as make
-
     membership = make.MembershipFactory(company=mine.company)
     make.MembershipFactory(company=theirs.company, user=membership.user, role=Role.READ_ONLY)
     client = Client()

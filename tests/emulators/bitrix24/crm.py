@@ -189,6 +189,18 @@ def item_update(ctx: Context, params: Params) -> Any:
     return {"item": _item(ctx.portal, entity)}
 
 
+@rest("crm.item.delete", "crm")
+def item_delete(ctx: Context, params: Params) -> Any:
+    """What is bound to it goes with it."""
+    kind, entity = _found_item(ctx, params)
+    portal, number = ctx.portal, int(entity["ID"])
+    del portal.entities[kind][number]
+    for known in portal.phones.values():
+        known[kind] = [each for each in known.get(kind, ()) if each != number]
+    portal.version += 1
+    return []
+
+
 @rest("crm.item.get", "crm")
 def item_get(ctx: Context, params: Params) -> Any:
     return {"item": _item(ctx.portal, _found_item(ctx, params)[1])}
@@ -264,6 +276,14 @@ def activity_update(ctx: Context, params: Params) -> Any:
         raise refused("Activity is not found", "crm_not_found")
     fields = mapping(pick(params, "fields"))
     activity.update({name: to_int(value) if name == "RESPONSIBLE_ID" else value for name, value in fields.items()})
+    ctx.portal.version += 1
+    return True
+
+
+@rest("crm.activity.delete", "crm")
+def activity_delete(ctx: Context, params: Params) -> Any:
+    if ctx.portal.activities.pop(to_int(pick(params, "id")), None) is None:
+        raise refused("Activity is not found", "crm_not_found")
     ctx.portal.version += 1
     return True
 
