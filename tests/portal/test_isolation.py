@@ -13,7 +13,13 @@ from employees.models import Role
 from employees.rights import RIGHTS
 from employees.sites import Page, portal
 from telephony.models import Call
+from tests import factories as make
 from tests.portal.conftest import World
+
+
+def _missed(world: World) -> Any:
+    return make.CallFactory(connection=world.connection, outcome="missed").uuid
+
 
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "employee": lambda w: [w.employee.uuid],
@@ -36,6 +42,8 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "recording_request": lambda w: [w.call.uuid, w.recording.uuid],
     "recording_revoke": lambda w: [w.call.uuid, w.recording.uuid],
     "call": lambda w: [w.call.uuid],
+    "missed_close": lambda w: [_missed(w)],
+    "missed_reopen": lambda w: [_missed(w)],
     "call_retry": lambda w: [w.call.uuid],
     "call_extension": lambda w: [w.call.uuid],
     "unwritten_calls": lambda w: [w.credential.uuid],
@@ -147,8 +155,6 @@ def test_a_number_of_another_company_cannot_be_written_into(mine: World, theirs:
 
 
 def test_the_company_shown_is_the_chosen_one(mine: World, theirs: World) -> None:
-    from tests import factories as make
-
     membership = make.MembershipFactory(company=mine.company)
     make.MembershipFactory(company=theirs.company, user=membership.user, role=Role.READ_ONLY)
     client = Client()
