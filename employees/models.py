@@ -116,6 +116,8 @@ class Membership(models.Model):
     company = models.ForeignKey(Company, models.CASCADE, related_name="memberships", verbose_name=_("company"))
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name=_("user"))
     role = models.CharField(_("role"), max_length=16, choices=Role)
+    journal_columns = models.JSONField(null=True, editable=False)
+    """What this person wants to see of calls; None: the usual."""
 
     class Meta:
         verbose_name = _("member")

@@ -22,7 +22,8 @@ from telephony import journal as telephony_journal
 from telephony.models import OUTCOMES, Call, VirtualNumber
 from telephony.providers.base import Capability
 
-from . import actors, decisions, passport, troubles
+from . import actors, columns, decisions, passport, troubles
+from .columns import ColumnsForm
 from .decisions import Choice
 from .journal import CrmJournalFilter, attach_standings
 from .models import CallSync
@@ -55,7 +56,7 @@ def index(request: PortalRequest) -> HttpResponse:
 
 
 @portal.page("calls/", name="calls", right=Right.READ)
-def calls(request: HttpRequest) -> HttpResponse:
+def calls(request: PortalRequest) -> HttpResponse:
     """The journal; with the header `X-Part` only its rows, for pages that live."""
     asked = CrmJournalFilter(company_of(request), request.GET)
     page = telephony_journal.page(asked.calls(), request.GET.get("before", ""), request.GET.get("after", ""))
@@ -69,6 +70,8 @@ def calls(request: HttpRequest) -> HttpResponse:
         "page": page,
         "query": query.urlencode(),
         "narrowed": asked.narrowed,
+        "columns": (chosen := columns.of(request.membership)),
+        "choice": ColumnsForm(initial={"columns": chosen}),
         "lines": dict(mine(request, VirtualNumber).exclude(line_name="").values_list("number", "line_name")),
     }
     if request.headers.get("X-Part"):
@@ -185,6 +188,7 @@ portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettex
 from . import (  # noqa: E402, F401
     account_pages,
     coverage_pages,
+    export_pages,
     integration_pages,
     missed_pages,
     rule_pages,

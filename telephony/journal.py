@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -205,9 +205,19 @@ def place_of(text: str) -> tuple[datetime, int] | None:
 
 def beside(place: tuple[datetime, int], *, newer: bool) -> Q:
     at, pk = place
-    if newer:
-        return Q(started_at__gt=at) | Q(started_at=at, pk__gt=pk)
-    return Q(started_at__lt=at) | Q(started_at=at, pk__lt=pk)
+    if newer:  # the first condition is what an index can look for
+        return Q(started_at__gte=at) & (Q(started_at__gt=at) | Q(pk__gt=pk))
+    return Q(started_at__lte=at) & (Q(started_at__lt=at) | Q(pk__lt=pk))
+
+
+def in_batches(calls: QuerySet[Call], size: int) -> Iterator[list[Call]]:
+    """All of them, the newest first: memory does not grow with their number."""
+    calls = calls.order_by("-started_at", "-id")
+    batch = list(calls[:size])
+    while batch:
+        yield batch
+        last = batch[-1]
+        batch = list(calls.filter(beside((last.started_at, last.pk), newer=False))[:size])
 
 
 def attach_clients(calls: Iterable[Call]) -> None:

@@ -34,7 +34,7 @@ class Csv:
     def __init__(self, stream: IO[bytes]):
         stream.write(codecs.BOM_UTF8)
         self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-        self._writer = csv.writer(self._text, delimiter=";" if get_language() == "ru" else ",")
+        self._writer = csv.writer(self._text, delimiter=";" if (get_language() or "").startswith("ru") else ",")
 
     def write(self, row: Iterable[Any]) -> None:
         self._writer.writerow([_plain(value) for value in row])

@@ -12,7 +12,17 @@ from django.utils import timezone
 
 from clients.models import Client, ClientPhone
 from employees.models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
-from integrations.models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Lane, Rule, SeenEvent
+from integrations.models import (
+    CallSync,
+    Credential,
+    CrmEvent,
+    EmployeeMapping,
+    Export,
+    Integration,
+    Lane,
+    Rule,
+    SeenEvent,
+)
 from telephony.models import (
     Call,
     CallAlias,
@@ -404,3 +414,17 @@ class SeenEventFactory(DjangoModelFactory):
 
     credential = factory.SubFactory(CredentialFactory)
     key = factory.Sequence(lambda n: f"event-{n}")
+
+
+class ExportFactory(DjangoModelFactory):
+    """A file that is written."""
+
+    class Meta:
+        model = Export
+        skip_postgeneration_save = True
+
+    company = factory.SubFactory(CompanyFactory)
+    format = "csv"
+    language = "ru"
+    state = Export.State.DONE
+    file = factory.LazyAttribute(lambda row: ContentFile(f"calls of {row.company}".encode(), "calls.csv"))
