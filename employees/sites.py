@@ -24,7 +24,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.sites import UnfoldAdminSite
 
-from . import signin
+from . import phones, signin
 from .models import Company, Membership, User
 from .rights import RIGHTS, Right, may
 
@@ -144,6 +144,7 @@ class PortalSite(_Site):
         context["membership"] = membership
         context["rights"] = RIGHTS.get(membership.role, frozenset()) if membership else frozenset()
         context["may_manage"], context["may_work"] = may(membership, Right.MANAGE), may(membership, Right.WORK)
+        context["numbers_hidden"] = phones.hidden()
         return context
 
     def render(

@@ -28,11 +28,11 @@ class Column:
 
 
 def _client(call: Call, what: str) -> str:
-    return getattr(call.who, what, "")  # type: ignore[attr-defined]
+    return phones.in_text(getattr(call.who, what, ""))  # type: ignore[attr-defined]
 
 
 def _number(call: Call) -> str:
-    return phones.pretty(call.client_phone)
+    return phones.of_client(call.client_phone)
 
 
 def _line(call: Call) -> str:
@@ -51,6 +51,10 @@ def _recorded(call: Call) -> str:
 
 def _in_crms(call: Call) -> str:
     return "; ".join(f"{row.credential}: {standing.title}" for row, standing in call.standings)  # type: ignore[attr-defined]
+
+
+def _tracked(call: Call) -> str:
+    return phones.in_text(", ".join(f"{key} = {value}" for key, value in call.utm.items()))
 
 
 TIME, CLIENT = "time", "client"
@@ -94,11 +98,7 @@ COLUMNS = (
     Column("recording", _("Recording"), ((_("Recording"), _recorded),)),
     Column("crm", _("In the CRM"), ((_("In the CRM"), _in_crms),)),
     Column("pbx", _("PBX connection"), ((_("PBX connection"), _pbx),)),
-    Column(
-        "tracking",
-        _("Call tracking"),
-        ((_("Call tracking"), lambda call: ", ".join(f"{key} = {value}" for key, value in call.utm.items())),),
-    ),
+    Column("tracking", _("Call tracking"), ((_("Call tracking"), _tracked),)),
 )
 USUAL = ("time", "client", "line", "employee", "outcome", "recording", "crm")
 

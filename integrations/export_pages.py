@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from employees import phones
 from employees.forms import back
 from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, portal
@@ -45,7 +46,9 @@ class ExportForm(ColumnsForm):
 
 
 def shown(request: HttpRequest) -> QuerySet[Export]:
-    return mine(request, Export)
+    """Without those in which a number stands that is hidden from whoever looks."""
+    rows = mine(request, Export)
+    return rows.filter(numbers_hidden=True) if phones.hidden() else rows
 
 
 @portal.page("exports/", name="exports", right=Right.READ)

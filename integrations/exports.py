@@ -18,6 +18,7 @@ from django.db.models import F, Prefetch, Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import get_language
 
+from employees import phones
 from employees.models import User
 from telephony import files, journal, spreadsheets
 from telephony.hot import hot_write
@@ -54,6 +55,7 @@ def ask(asked: CrmJournalFilter, by: User, kind: str, chosen: list[str]) -> Expo
         columns=chosen,
         format=kind,
         language=get_language() or asked.company.language,
+        numbers_hidden=phones.hidden(),
     )
 
 
@@ -124,9 +126,11 @@ def _later(export: Export, error: str) -> None:
 
 
 def _write(export: Export) -> None:
-    zone = zoneinfo.ZoneInfo(export.company.time_zone)
+    company = export.company
+    zone = zoneinfo.ZoneInfo(company.time_zone)
+    look = phones.Look(company.number_style, company.region, export.numbers_hidden)
     with tempfile.TemporaryFile() as stream:
-        with timezone.override(zone), translation.override(export.language):
+        with timezone.override(zone), translation.override(export.language), phones.shown(look):
             _fill(export, stream)
         size = stream.tell()
         stream.seek(0)

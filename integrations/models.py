@@ -331,7 +331,8 @@ class SeenEvent(models.Model):
 class Export(models.Model):
     """The journal as a file that somebody asked for: `filter` is what was on his screen, `columns` what he chose.
 
-    `rows` of `total` are written. Whoever has the lease writes; a worker that died is followed by one who begins anew.
+    `numbers_hidden`: clients' numbers are, as they are from whoever asked. `rows` of `total` are written. Whoever has
+    the lease writes; a worker that died is followed by one who begins anew.
     """
 
     class State(models.TextChoices):
@@ -346,6 +347,7 @@ class Export(models.Model):
     columns = models.JSONField(default=list)
     format = models.CharField(_("format"), max_length=4, choices=spreadsheets.FORMATS)
     language = models.CharField(max_length=5)
+    numbers_hidden = models.BooleanField(default=False, db_default=False)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.OPEN)
     rows = models.PositiveIntegerField(_("rows"), default=0)
     total = models.PositiveIntegerField(null=True)

@@ -22,6 +22,8 @@ from .models import DIRECTIONS, OUTCOMES, Call, Connection, Participant, Recordi
 PAGE = 50
 WHOLE = 10
 """Fewer digits are looked for as a part of a number."""
+MOST_DIGITS = 4
+"""So many may be looked for in names by whom numbers are hidden from."""
 LIVE = timedelta(days=1)
 """Calls that are not over are looked for among those that began within this time."""
 PERIODS = [
@@ -133,8 +135,12 @@ def search(company: Company, text: str) -> Q:
         return Q(client_phone=number) | Q(virtual_number=number)
     if digits and not any(letter.isalpha() for letter in text):
         took_part = Participant.objects.filter(call=OuterRef("pk"), extension=digits)
-        return Q(client_phone__contains=digits) | Q(extension=digits) | Q(Exists(took_part))
+        had_it = Q(extension=digits) | Q(Exists(took_part))
+        # From whom numbers are hidden, he must not try them out digit by digit.
+        return had_it if phones.hidden() else had_it | Q(client_phone__contains=digits)
     # SQLite compares capitals of Latin letters alone, so the usual spellings are tried.
+    if phones.hidden() and len(digits) > MOST_DIGITS:
+        return Q(pk=None)  # nor in names, which often hold them
     spellings = {text, text.lower(), text.capitalize(), text.title(), text.upper()}
     named = Q()
     for spelling in spellings:

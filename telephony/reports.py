@@ -217,7 +217,7 @@ def _name_clients(company: Company, lines: list[Line]) -> list[Line]:
     rows = ClientPhone.objects.filter(company=company, phone__in=[line.key for line in lines]).exclude(client__name="")
     names = dict(rows.order_by("client__seen_at").values_list("phone", "client__name"))
     for line in lines:
-        line.name, line.about = phones.pretty(line.key), names.get(line.key, "")
+        line.name, line.about = phones.of_client(line.key), phones.in_text(names.get(line.key, ""))
     return lines
 
 

@@ -32,6 +32,7 @@ from telephony.models import (
     Exchange,
     HistoryRun,
     InboxEvent,
+    MissedNote,
     Participant,
     Recording,
     VirtualNumber,
@@ -192,6 +193,13 @@ class CallFactory(DjangoModelFactory):
     )
     talk_seconds = factory.LazyAttribute(lambda row: 60 if row.outcome == "answered" else 0)
     wait_seconds = 5
+
+
+class MissedNoteFactory(DjangoModelFactory):
+    class Meta:
+        model = MissedNote
+
+    call = factory.SubFactory(CallFactory)
 
 
 class CallAliasFactory(DjangoModelFactory):

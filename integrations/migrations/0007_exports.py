@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('columns', models.JSONField(default=list)),
                 ('format', models.CharField(choices=[('xlsx', 'XLSX'), ('csv', 'CSV')], max_length=4, verbose_name='format')),
                 ('language', models.CharField(max_length=5)),
+                ('numbers_hidden', models.BooleanField(db_default=False, default=False)),
                 ('state', models.CharField(choices=[('open', 'being written'), ('done', 'done'), ('failed', 'failed')], default='open', max_length=8, verbose_name='state')),
                 ('rows', models.PositiveIntegerField(default=0, verbose_name='rows')),
                 ('total', models.PositiveIntegerField(null=True)),
