@@ -22,6 +22,7 @@ from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, portal
 from telephony import files, spreadsheets, views
 from telephony.hot import hot_write
+from telephony.words import ours
 
 from . import actors, columns, exports
 from .columns import ColumnsForm
@@ -58,6 +59,7 @@ def exports_page(request: PortalRequest) -> HttpResponse:
     words = Words(CrmJournalFilter(company_of(request), {}))
     for row in rows:
         row.asked = words.told(row.filter)  # type: ignore[attr-defined]
+        row.said = ours(row.error)  # type: ignore[attr-defined]
         row.deletable = _may_delete(request, row)  # type: ignore[attr-defined]
     context = {"title": TITLE, "rows": rows, "days": EXPORT_DAYS}
     part = "portal/parts/exports.html" if request.headers.get("X-Part") else "portal/exports.html"

@@ -16,7 +16,7 @@ from typing import IO, Any
 import structlog
 from django.db.models import F, Prefetch, Q, QuerySet
 from django.utils import timezone, translation
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_noop
 
 from employees import phones
 from employees.models import User
@@ -95,7 +95,7 @@ def _claim(export_id: int) -> Export | None:
             return None
     export = Export.objects.select_related("company").get(pk=export_id)
     if export.attempts > TRIES:  # workers died of it
-        _later(export, "The worker ended before the file was written.")
+        _later(export, gettext_noop("The worker ended before the file was written."))
         return None
     return export
 

@@ -270,7 +270,7 @@ def _table(report: Report) -> Iterator[list[Any]]:
 
 def _week_heads(report: Report) -> list[str]:
     days = weekdays() if report.week else []
-    return [f"{day}, {what}" for what in (_("incoming"), _("missed")) for day in days]
+    return [f"{day}, {what}" for what in (_("Incoming"), _("Missed")) for day in days]
 
 
 def _written(cell: Cell) -> Any:
