@@ -11,7 +11,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from . import audit
+from . import audit, phones
 from .models import Membership
 
 SESSION_KEY = "company"
@@ -20,8 +20,8 @@ SEEN_SECONDS = 300
 
 
 class CurrentCompany:
-    """Sets `request.membership` (None for strangers), `request.memberships` and the company's time zone. What is
-    changed meanwhile is this person's doing.
+    """Sets `request.membership` (None for strangers), `request.memberships`, the company's time zone and how it shows
+    numbers. What is changed meanwhile is this person's doing.
 
     Somebody with several companies has chosen one of them in the session; the first one is the default.
     """
@@ -38,14 +38,16 @@ class CurrentCompany:
         if not membership:
             return self.get_response(request)
         structlog.contextvars.bind_contextvars(company=str(membership.company.uuid))
-        with timezone.override(zoneinfo.ZoneInfo(membership.company.time_zone)):
+        with timezone.override(zoneinfo.ZoneInfo(membership.company.time_zone)), phones.shown(membership.look):
             return self.get_response(request)
 
     @staticmethod
     def _memberships(request: HttpRequest) -> tuple[list[Membership], Membership | None]:
         if not request.user.is_authenticated:
             return [], None
-        mine = list(Membership.objects.filter(user=request.user).select_related("company").order_by("company__name"))
+        mine = list(
+            Membership.objects.filter(user=request.user).select_related("company", "user").order_by("company__name")
+        )
         chosen = request.session.get(SESSION_KEY)
         return mine, next((row for row in mine if row.company_id == chosen), mine[0] if mine else None)
 

@@ -69,6 +69,13 @@ KEPT_DAYS = [
 """How long a company may have something kept. Shorter would hardly be longer than a vendor repeats itself."""
 
 
+NUMBER_STYLES = [
+    (phones.Style.INTERNATIONAL, _("international")),
+    (phones.Style.DIGITS, _("digits only")),
+    (phones.Style.NATIONAL, _("national, others international")),
+]
+
+
 class Company(models.Model):
     """The tenant: everything that a customer has belongs to one. `…_kept_days`: what is older is deleted."""
 
@@ -94,6 +101,15 @@ class Company(models.Model):
     exchanges_kept_days = models.PositiveSmallIntegerField(
         _("delivery log"), default=180, db_default=180, choices=KEPT_DAYS
     )
+    number_style = models.CharField(
+        _("how numbers are written"),
+        max_length=16,
+        default=phones.Style.INTERNATIONAL,
+        db_default=phones.Style.INTERNATIONAL.value,
+        choices=NUMBER_STYLES,
+    )
+    hidden_from_operators = models.BooleanField(_("hidden from operators"), default=False, db_default=False)
+    hidden_from_read_only = models.BooleanField(_("hidden from those who only read"), default=False, db_default=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -118,6 +134,8 @@ class Membership(models.Model):
     company = models.ForeignKey(Company, models.CASCADE, related_name="memberships", verbose_name=_("company"))
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name=_("user"))
     role = models.CharField(_("role"), max_length=16, choices=Role)
+    journal_columns = models.JSONField(null=True, editable=False)
+    """What this person wants to see of calls; None: the usual."""
 
     class Meta:
         verbose_name = _("member")
@@ -129,6 +147,14 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.get_role_display()}"
+
+    @property
+    def look(self) -> phones.Look:
+        """How this person sees numbers. Who may change that, and our support, sees them whole."""
+        company = self.company
+        hidden = {Role.OPERATOR: company.hidden_from_operators, Role.READ_ONLY: company.hidden_from_read_only}
+        whole = self.user.is_staff or not hidden.get(Role(self.role), False)
+        return phones.Look(company.number_style, company.region, not whole)
 
 
 def invitation_ends() -> Any:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -83,13 +87,108 @@ def spellings(text: str, region: str) -> Spellings | None:
     return Spellings(phone, phone.lstrip("+"), national)
 
 
-@lru_cache(maxsize=65_536)
+# --- As people read them ----------------------------------------------------------------------------------------------
+
+
+class Style(StrEnum):
+    """How a company wants numbers to be written."""
+
+    INTERNATIONAL = "international"
+    DIGITS = "digits"
+    NATIONAL = "national"
+
+
+class Look(NamedTuple):
+    """How numbers are shown to whoever looks. `region`: whose numbers are national."""
+
+    style: str = Style.INTERNATIONAL
+    region: str = ""
+    hidden: bool = False
+    """Whether clients' numbers are."""
+
+
+_look: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039  (a tuple is immutable)
+_LAST = 2
+"""Digits at the end of a hidden number that are shown, so that two clients can be told apart."""
+_NUMBERISH = re.compile(r"(?<!\d)\d(?:[\s().-]{0,2}\d){6,}")
+
+
+@contextmanager
+def shown(look: Look) -> Iterator[None]:
+    """Numbers are shown like this meanwhile: to the person of a request, in the file that somebody asked for."""
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def hidden() -> bool:
+    """Whether clients' numbers are hidden from whoever looks."""
+    return _look.get().hidden
+
+
 def pretty(phone: str) -> str:
-    """A phone as people read it; anything else as it is."""
+    """A phone of our own as people read it; anything else as it is."""
+    look = _look.get()
+    return _formatted(phone, look.style, look.region)
+
+
+def of_client(phone: str) -> str:
+    """A client's phone as whoever looks may read it."""
+    look = _look.get()
+    text = _formatted(phone, look.style, look.region)
+    return _starred(text, _secret(phone)) if look.hidden else text
+
+
+def in_text(text: str) -> str:
+    """A text that may hold a client's phone (a name, the words of a vendor), as whoever looks may read it."""
+    if not hidden():
+        return text
+    return _NUMBERISH.sub(lambda found: _starred(found[0], sum(map(str.isdigit, found[0])) - _LAST), text)
+
+
+@lru_cache(maxsize=65_536)
+def _formatted(phone: str, style: str, region: str) -> str:
     if not is_phone(phone):
         return phone
+    if style == Style.DIGITS:
+        return phone.lstrip("+")
     try:
         parsed = phonenumbers.parse(phone)
     except phonenumbers.NumberParseException:
         return phone
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    ours = region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ())
+    national = style == Style.NATIONAL and ours
+    kind = phonenumbers.PhoneNumberFormat.NATIONAL if national else phonenumbers.PhoneNumberFormat.INTERNATIONAL
+    return phonenumbers.format_number(parsed, kind)
+
+
+@lru_cache(maxsize=65_536)
+def _secret(phone: str) -> int:
+    """How many digits of a hidden phone are stars: of the national number all but the first third and the last two,
+    and half of it at least."""
+    if not is_phone(phone):
+        return len(phone)
+    try:
+        national = str(phonenumbers.parse(phone).national_number)
+    except phonenumbers.NumberParseException:
+        national = phone.lstrip("+")
+    return max((len(national) + 1) // 2, len(national) - len(national) // 3 - _LAST)
+
+
+def _starred(text: str, count: int) -> str:
+    """`text` with so many digits before the last ones as stars; what is no number, whole."""
+    if count >= len(text):
+        return "*" * len(text)
+    places = [place for place, letter in enumerate(text) if letter.isdigit()][:-_LAST]
+    secret = set(places[len(places) - count :])
+    return "".join("*" if place in secret else letter for place, letter in enumerate(text))
+
+
+def sample(style: str, region: str, *, secret: bool = False) -> str:
+    """A mobile number of a country, as it would be shown."""
+    found = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    phone = phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164) if found else "+79991234521"
+    with shown(Look(style, region, secret)):
+        return of_client(phone)

@@ -20,7 +20,7 @@ from . import change_pages, member_pages, phones  # noqa: F401  (they register t
 from .company_forms import CompanyForm
 from .forms import back
 from .middleware import SESSION_KEY
-from .models import Company, Employee, EmployeePhone, Extension, User
+from .models import NUMBER_STYLES, Company, Employee, EmployeePhone, Extension, User
 from .rights import Right
 from .sites import PortalRequest, company_of, mine, my, portal
 
@@ -198,6 +198,25 @@ def keeping(request: HttpRequest) -> HttpResponse:
     return _edit_company(request, KeepingForm, "keeping", _("How long data is kept"), said)
 
 
+class MasksForm(forms.ModelForm):
+    class Meta:
+        model = Company
+        fields = ["number_style", "hidden_from_operators", "hidden_from_read_only"]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        region = self.instance.region
+        choices = [(style, f"{phones.sample(style, region)} · {label}") for style, label in NUMBER_STYLES]
+        self.fields["number_style"].choices = choices  # type: ignore[attr-defined]
+        self.secret_sample = phones.sample(self.instance.number_style, region, secret=True)
+
+
+@portal.page("masks/", name="masks", right=Right.MANAGE)
+def masks(request: HttpRequest) -> HttpResponse:
+    """How numbers are shown, and from whom clients' numbers are hidden."""
+    return _edit_company(request, MasksForm, "masks", _("How numbers are shown"), _("Saved."))
+
+
 @portal.page("companies/", name="companies", right=Right.READ)
 def companies(request: PortalRequest) -> HttpResponse:
     """Choose which company to look at, for those who belong to several."""
@@ -220,4 +239,5 @@ portal.in_menu(
 )
 portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)
 portal.in_menu("keeping", gettext_lazy("How long data is kept"), "auto_delete", group=PEOPLE, order=54)
-portal.in_menu("changes", gettext_lazy("Changes"), "history", group=PEOPLE, order=55)
+portal.in_menu("masks", gettext_lazy("How numbers are shown"), "password", group=PEOPLE, order=55)
+portal.in_menu("changes", gettext_lazy("Changes"), "history", group=PEOPLE, order=56)

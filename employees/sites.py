@@ -22,7 +22,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
-from . import signin
+from . import phones, signin
 from .forms import carried, way_back
 from .models import Company, Membership, User
 from .rights import RIGHTS, Right, may
@@ -156,6 +156,7 @@ class PortalSite(_Site):
         context["way_back"], context["carried"] = way_back(request), carried(request)
         context["rights"] = RIGHTS.get(membership.role, frozenset()) if membership else frozenset()
         context["may_manage"], context["may_work"] = may(membership, Right.MANAGE), may(membership, Right.WORK)
+        context["numbers_hidden"] = phones.hidden()
         return context
 
     def render(

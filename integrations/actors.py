@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+
 import dramatiq
 from django.db.models import QuerySet
 
+from telephony.actors import LAST
 from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
 from . import claims, clocks, crm_events, crm_setup, keeping, sync
 from .models import CallSync
+
+_exports = threading.BoundedSemaphore(2)
+"""Files written at a time in this process: they keep the processor busy."""
 
 
 @dramatiq.actor(queue_name="sync", time_limit=600_000)
@@ -45,6 +51,26 @@ def handle_crm_event(event_id: int) -> None:
 @dramatiq.actor(queue_name="default", time_limit=600_000)
 def delete_old_crm_events() -> None:
     keeping.delete_old()
+
+
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=3_600_000)
+def write_export(export_id: int) -> None:
+    from . import exports  # they read what `plan` decides, and that imports this module
+
+    if not _exports.acquire(blocking=False):
+        return  # the sweep brings it again
+    try:
+        exports.work(export_id)
+    finally:
+        _exports.release()
+
+
+@every(seconds=5)
+def sweep_exports() -> None:
+    from . import exports
+
+    for export_id in exports.due():
+        write_export.send(export_id)
 
 
 @every(seconds=3600)

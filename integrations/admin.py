@@ -23,7 +23,7 @@ from telephony.models import Call
 from telephony.passport import mask_fields
 
 from . import actors, crm_events
-from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration
+from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Export, Integration
 
 
 @admin.register(Credential, site=support)
@@ -77,6 +77,16 @@ class CallSyncAdmin(FactAdmin):
         count = actors.retry(CallSync.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))))
         text = ngettext("%(count)d call is tried again.", "%(count)d calls are tried again.", count)
         messages.success(request, text % {"count": count})
+
+
+@admin.register(Export, site=support)
+class ExportAdmin(FactAdmin):
+    icon = "download"
+    list_display = ["created_at", "company", "asked_by", "format", "state", "rows", "attempts", "error"]
+    list_filter = ["state", "format", "company"]
+    list_select_related = ["company", "asked_by"]
+    ordering = ["-id"]
+    exclude = ["file", "lease", "lease_until"]
 
 
 @admin.register(CrmEvent, site=support)

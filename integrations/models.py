@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
@@ -17,7 +18,8 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Request
 from employees import installation
-from employees.models import Company, Employee
+from employees.models import Company, Employee, User
+from telephony import spreadsheets
 from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 
@@ -341,3 +343,61 @@ class SeenEvent(models.Model):
     def first(cls, credential: Credential, key: str) -> bool:
         """Note a key; false when it was noted before. What has no key is never a repetition."""
         return not key or cls.objects.get_or_create(credential=credential, key=key[:200])[1]
+
+
+class Export(models.Model):
+    """The journal as a file that somebody asked for: `filter` is what was on his screen, `columns` what he chose.
+
+    `numbers_hidden`: clients' numbers are, as they are from whoever asked. `rows` of `total` are written. Whoever has
+    the lease writes; a worker that died is followed by one who begins anew.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", _("being written")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="exports", verbose_name=_("company"))
+    asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("asked by"))
+    filter = models.JSONField(default=dict)
+    columns = models.JSONField(default=list)
+    format = models.CharField(_("format"), max_length=4, choices=spreadsheets.FORMATS)
+    language = models.CharField(max_length=5)
+    numbers_hidden = models.BooleanField(default=False, db_default=False)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.OPEN)
+    rows = models.PositiveIntegerField(_("rows"), default=0)
+    total = models.PositiveIntegerField(null=True)
+    file = models.FileField(blank=True)
+    size = models.PositiveBigIntegerField(default=0)
+    error = models.TextField(_("error"), blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("asked"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        verbose_name = _("export")
+        verbose_name_plural = _("exports")
+        indexes = [
+            models.Index(fields=["company", "-id"], name="export_by_company"),
+            models.Index(fields=["id"], condition=models.Q(state="open"), name="export_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.created_at:%Y-%m-%d %H:%M:%S} · {self.get_format_display()}"
+
+    @property
+    def percent(self) -> int:
+        return min(100, 100 * self.rows // self.total) if self.total else 0
+
+    @property
+    def cut(self) -> bool:
+        """Whether the format had no room for all of them."""
+        return bool(self.total and self.format == "xlsx" and self.total > spreadsheets.MOST_ROWS)
+
+    @property
+    def name(self) -> str:
+        """What the file is called on the reader's disk."""
+        return f"calls-{self.created_at:%Y-%m-%d-%H%M}.{self.format}"

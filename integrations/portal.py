@@ -23,7 +23,8 @@ from telephony.fold import Source
 from telephony.models import OUTCOMES, Call, VirtualNumber
 from telephony.providers.base import Capability
 
-from . import actors, decisions, passport, path, troubles
+from . import actors, columns, decisions, passport, path, troubles
+from .columns import ColumnsForm
 from .decisions import Choice
 from .journal import CrmJournalFilter, attach_standings
 from .models import CallSync
@@ -56,7 +57,7 @@ def index(request: PortalRequest) -> HttpResponse:
 
 
 @portal.page("calls/", name="calls", right=Right.READ)
-def calls(request: HttpRequest) -> HttpResponse:
+def calls(request: PortalRequest) -> HttpResponse:
     """The journal; with the header `X-Part` only its rows, for pages that live."""
     asked = CrmJournalFilter(company_of(request), request.GET)
     page = telephony_journal.page(asked.calls(), request.GET.get("before", ""), request.GET.get("after", ""))
@@ -70,6 +71,8 @@ def calls(request: HttpRequest) -> HttpResponse:
         "page": page,
         "query": query.urlencode(),
         "narrowed": asked.narrowed,
+        "columns": (chosen := columns.of(request.membership)),
+        "choice": ColumnsForm(initial={"columns": chosen}),
         "lines": dict(mine(request, VirtualNumber).exclude(line_name="").values_list("number", "line_name")),
     }
     if request.headers.get("X-Part"):
@@ -183,12 +186,14 @@ portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", 
 portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettext_lazy("People"), order=51)
 
 # They register their pages.
-from . import (  # noqa: E402
-    account_pages,  # noqa: F401
-    coverage_pages,  # noqa: F401
-    integration_pages,  # noqa: F401
-    rule_pages,  # noqa: F401
-    start_pages,  # noqa: F401
-    trial_pages,  # noqa: F401
-    unwritten_pages,  # noqa: F401
+from . import (  # noqa: E402, F401
+    account_pages,
+    coverage_pages,
+    export_pages,
+    integration_pages,
+    missed_pages,
+    rule_pages,
+    start_pages,
+    trial_pages,
+    unwritten_pages,
 )

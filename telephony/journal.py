@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -22,6 +22,8 @@ from .models import DIRECTIONS, OUTCOMES, Call, Connection, Participant, Recordi
 PAGE = 50
 WHOLE = 10
 """Fewer digits are looked for as a part of a number."""
+MOST_DIGITS = 4
+"""So many may be looked for in names by whom numbers are hidden from."""
 LIVE = timedelta(days=1)
 """Calls that are not over are looked for among those that began within this time."""
 PERIODS = [
@@ -72,9 +74,7 @@ class JournalFilter(forms.Form):
         self.company = company
         self.fields["employee"].queryset = Employee.objects.filter(company=company)  # type: ignore[attr-defined]
         self.fields["connection"].queryset = Connection.objects.filter(company=company)  # type: ignore[attr-defined]
-        lines = VirtualNumber.objects.filter(company=company).values_list("number", "line_name").distinct()
-        choices = {number: name or phones.pretty(number) for number, name in lines}
-        self.fields["line"].choices = [("", _("any")), *sorted(choices.items())]  # type: ignore[attr-defined]
+        self.fields["line"].choices = lines(company)  # type: ignore[attr-defined]
 
     def calls(self) -> QuerySet[Call]:
         """The calls asked for; a filter that makes no sense narrows nothing."""
@@ -83,7 +83,7 @@ class JournalFilter(forms.Form):
         calls = Call.objects.filter(company=self.company)
         same = {name: name for name in ("direction", "outcome", "employee", "connection")} | {"line": "virtual_number"}
         calls = calls.filter(**{column: chosen[name] for name, column in same.items() if name in chosen})
-        calls = calls.filter(_period(chosen))
+        calls = calls.filter(within(*days(chosen)))
         if "recording" in chosen:
             stored = Recording.objects.filter(call=OuterRef("pk"), state=Recording.State.STORED)
             calls = calls.filter(Exists(stored) if chosen["recording"] == "yes" else ~Exists(stored))
@@ -94,20 +94,36 @@ class JournalFilter(forms.Form):
         return any(self.data.get(name) for name in self.fields)
 
 
-def _period(chosen: dict[str, Any]) -> Q:
-    """Days are the company's (the zone that is active)."""
-    today = timezone.localdate()
+def lines(company: Company) -> list[tuple[str, Any]]:
+    """The company's lines, for a field to choose one."""
+    rows = VirtualNumber.objects.filter(company=company).values_list("number", "line_name").distinct()
+    choices = {number: name or phones.pretty(number) for number, name in rows}
+    return [("", _("any")), *sorted(choices.items())]
+
+
+def days(chosen: dict[str, Any]) -> tuple[date | None, date | None]:
+    """The first and the last day asked for: the two dates, else the period. Days are the company's (the zone that is
+    active)."""
     since, until = chosen.get("since"), chosen.get("until")
-    if not since and not until:
-        days = {"today": (0, 0), "yesterday": (1, 1), "week": (6, 0), "month": (29, 0)}.get(chosen.get("period", ""))
-        if days:
-            since, until = today - timedelta(days=days[0]), today - timedelta(days=days[1])
+    ago = {"today": (0, 0), "yesterday": (1, 1), "week": (6, 0), "month": (29, 0)}.get(chosen.get("period", ""))
+    if since or until or not ago:
+        return since, until
+    today = timezone.localdate()
+    return today - timedelta(days=ago[0]), today - timedelta(days=ago[1])
+
+
+def within(since: date | None, until: date | None) -> Q:
+    """Calls that began on these days or between them."""
     found = Q()
     if since:
-        found &= Q(started_at__gte=timezone.make_aware(datetime.combine(since, time.min)))
+        found &= Q(started_at__gte=midnight(since))
     if until:
-        found &= Q(started_at__lt=timezone.make_aware(datetime.combine(until + timedelta(days=1), time.min)))
+        found &= Q(started_at__lt=midnight(until + timedelta(days=1)))
     return found
+
+
+def midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
 
 
 def search(company: Company, text: str) -> Q:
@@ -119,8 +135,12 @@ def search(company: Company, text: str) -> Q:
         return Q(client_phone=number) | Q(virtual_number=number)
     if digits and not any(letter.isalpha() for letter in text):
         took_part = Participant.objects.filter(call=OuterRef("pk"), extension=digits)
-        return Q(client_phone__contains=digits) | Q(extension=digits) | Q(Exists(took_part))
+        had_it = Q(extension=digits) | Q(Exists(took_part))
+        # From whom numbers are hidden, he must not try them out digit by digit.
+        return had_it if phones.hidden() else had_it | Q(client_phone__contains=digits)
     # SQLite compares capitals of Latin letters alone, so the usual spellings are tried.
+    if phones.hidden() and len(digits) > MOST_DIGITS:
+        return Q(pk=None)  # nor in names, which often hold them
     spellings = {text, text.lower(), text.capitalize(), text.title(), text.upper()}
     named = Q()
     for spelling in spellings:
@@ -151,15 +171,15 @@ def page(calls: QuerySet[Call], before: str = "", after: str = "") -> Page:
     )
     over = calls.filter(state=CallState.FINISHED)
     found = Page(first=not before and not after)
-    if after and (place := _place(after)):
-        rows = list(over.filter(_beside(place, newer=True)).order_by("started_at", "id")[: PAGE + 1])
+    if after and (place := place_of(after)):
+        rows = list(over.filter(beside(place, newer=True)).order_by("started_at", "id")[: PAGE + 1])
         more, rows = len(rows) > PAGE, rows[:PAGE][::-1]
         if not more:
             return page(calls)
         found.newer, found.older = mark(rows[0]), mark(rows[-1])
     else:
-        place = _place(before)
-        older = over.filter(_beside(place, newer=False)) if place else over
+        place = place_of(before)
+        older = over.filter(beside(place, newer=False)) if place else over
         rows = list(older.order_by("-started_at", "-id")[: PAGE + 1])
         found.older = mark(rows[PAGE - 1]) if len(rows) > PAGE else ""
         rows = rows[:PAGE]
@@ -168,7 +188,10 @@ def page(calls: QuerySet[Call], before: str = "", after: str = "") -> Page:
     if found.first:
         fresh = calls.exclude(state=CallState.FINISHED).filter(started_at__gte=timezone.now() - LIVE)
         found.live = list(fresh.order_by("-started_at", "-id")[:PAGE])
-    _name_clients(found.live + found.calls)
+    attach_clients(found.live + found.calls)
+    for call in found.live + found.calls:
+        call.people = list(call.participants.all())
+        call.audio = [row for row in call.recordings.all() if row.state != Recording.State.ABSENT]
     return found
 
 
@@ -177,7 +200,8 @@ def mark(call: Call) -> str:
     return f"{round(call.started_at.timestamp() * 1_000_000)}-{call.pk}"
 
 
-def _place(text: str) -> tuple[datetime, int] | None:
+def place_of(text: str) -> tuple[datetime, int] | None:
+    """What `mark` wrote; None where it says nothing."""
     try:
         micros, pk = (int(part) for part in text.split("-"))
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros), pk
@@ -185,15 +209,25 @@ def _place(text: str) -> tuple[datetime, int] | None:
         return None
 
 
-def _beside(place: tuple[datetime, int], *, newer: bool) -> Q:
+def beside(place: tuple[datetime, int], *, newer: bool) -> Q:
     at, pk = place
-    if newer:
-        return Q(started_at__gt=at) | Q(started_at=at, pk__gt=pk)
-    return Q(started_at__lt=at) | Q(started_at=at, pk__lt=pk)
+    if newer:  # the first condition is what an index can look for
+        return Q(started_at__gte=at) & (Q(started_at__gt=at) | Q(pk__gt=pk))
+    return Q(started_at__lte=at) & (Q(started_at__lt=at) | Q(pk__lt=pk))
 
 
-def _name_clients(calls: Iterable[Call]) -> None:
-    """`who`: the client's name, from the book where the call itself has no client. One question for all."""
+def in_batches(calls: QuerySet[Call], size: int) -> Iterator[list[Call]]:
+    """All of them, the newest first: memory does not grow with their number."""
+    calls = calls.order_by("-started_at", "-id")
+    batch = list(calls[:size])
+    while batch:
+        yield batch
+        last = batch[-1]
+        batch = list(calls.filter(beside((last.started_at, last.pk), newer=False))[:size])
+
+
+def attach_clients(calls: Iterable[Call]) -> None:
+    """`who`: the client, from the book where the call itself has no client. One question for all."""
     calls = list(calls)
     nameless = {call.client_phone for call in calls if not call.client_id and call.client_phone}
     names: dict[str, Client] = {}
@@ -204,8 +238,6 @@ def _name_clients(calls: Iterable[Call]) -> None:
                 names[row.phone] = row.client
     for call in calls:
         call.who = call.client or names.get(call.client_phone)  # type: ignore[attr-defined]
-        call.people = list(call.participants.all())
-        call.audio = [row for row in call.recordings.all() if row.state != Recording.State.ABSENT]
 
 
 def named(call: Call) -> Client | None:

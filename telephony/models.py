@@ -334,6 +334,11 @@ class Call(models.Model):
             models.Index(fields=["company", "client_phone", "-started_at"], name="call_by_client"),
             models.Index(fields=["legs_ended_at"], condition=~models.Q(state="finished"), name="call_unfinished"),
             models.Index(fields=["company", "-id"], condition=models.Q(source="trial"), name="call_played"),
+            models.Index(
+                fields=["company", "-started_at", "-id"],
+                condition=models.Q(direction="in", state="finished", answered_at=None),
+                name="call_missed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -347,6 +352,22 @@ class Call(models.Model):
     def played(self) -> bool:
         """Whether it is a test call."""
         return self.source == Source.TRIAL
+
+
+class MissedNote(models.Model):
+    """Somebody said that a missed call needs no call back, nor do those of its number before it."""
+
+    call = models.OneToOneField(Call, models.CASCADE, related_name="missed_note")
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("closed by"))
+    at = models.DateTimeField(_("closed"), default=timezone.now)
+    words = models.CharField(_("note"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("missed call closed by hand")
+        verbose_name_plural = _("missed calls closed by hand")
+
+    def __str__(self) -> str:
+        return self.words
 
 
 class CallAlias(models.Model):

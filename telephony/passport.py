@@ -91,8 +91,8 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         (_("Waiting"), _("%(seconds)d s") % {"seconds": call.wait_seconds} if call.finished else ""),
         (_("Conversation"), _("%(seconds)d s") % {"seconds": call.talk_seconds} if call.finished else ""),
         (_("Source"), str(call.get_source_display()) if call.source != Source.LIVE else ""),
-        (_("Call tracking"), ", ".join(f"{key} = {value}" for key, value in call.utm.items())),
-        (_("Call id in the PBX"), "" if call.played else call.key),
+        (_("Call tracking"), phones.in_text(", ".join(f"{key} = {value}" for key, value in call.utm.items()))),
+        (_("Call id in the PBX"), "" if call.played else phones.in_text(call.key)),
     ]
     return [(name, value) for name, value in rows if value]
 

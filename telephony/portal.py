@@ -9,12 +9,13 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from clients.models import ClientPhone
 from employees import phones
 from employees.forms import back, onward
 from employees.models import Extension
@@ -204,8 +205,8 @@ def numbers(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @portal.page("dial/", name="dial", right=Right.WORK, posts=True)
 def dial(request: PortalRequest) -> HttpResponse:
     """Call the employee, then the number. Without an extension of his own the person chooses one."""
-    company = company_of(request)
-    phone = phones.normalise(request.POST.get("phone", ""), company.region)
+    what, key, number = _to_dial(request)
+    phone = phones.normalise(number, company_of(request).region)
     if not phones.is_phone(phone):
         messages.error(request, _("This is not a phone number."))
         return back(request, reverse("portal:calls"))
@@ -215,21 +216,42 @@ def dial(request: PortalRequest) -> HttpResponse:
         return back(request, reverse("portal:calls"))
     extension = _own_extension(request)
     if not extension:
-        return _choose_extension(request, row, phone)
+        return _choose_extension(request, row, phone, {"what": what, "key": key})
     try:
         commands.dial(row, extension=extension, phone=phone, user=request.user)
     except OutboundError as error:
-        messages.error(request, _("The call was not made: %(words)s") % {"words": words.ours(error.words)})
+        messages.error(
+            request, _("The call was not made: %(words)s") % {"words": phones.in_text(words.ours(error.words))}
+        )
     else:
         told = _("Extension %(extension)s will ring, then %(phone)s is dialled.")
-        messages.success(request, told % {"extension": extension, "phone": phones.pretty(phone)})
+        messages.success(request, told % {"extension": extension, "phone": phones.of_client(phone)})
     return back(request, reverse("portal:calls"))
 
 
+def _to_dial(request: PortalRequest) -> tuple[str, str, str]:
+    """What has the number (a `call`, a `contact` of the client book), its key, and the number; else one typed."""
+    if key := request.POST.get("call", ""):
+        return "call", key, _called(request, key).client_phone
+    if key := request.POST.get("contact", ""):
+        return "contact", key, get_object_or_404(mine(request, ClientPhone), pk=key if key.isdecimal() else 0).phone
+    return "phone", (typed := request.POST.get("phone", "")), typed
+
+
+def _called(request: PortalRequest, key: str) -> Call:
+    try:
+        return my(request, Call, uuid=UUID(key))
+    except ValueError as error:
+        raise Http404 from error
+
+
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
+    """The one that was chosen or that the call came by, where it can; else the first that can."""
     rows = mine(request, Connection).filter(active=True)
     able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
     named = request.POST.get("connection")
+    if not named and (key := request.POST.get("call")):
+        named = str(_called(request, key).connection.uuid)
     return next((row for row in able if str(row.uuid) == named), able[0] if able else None)
 
 
@@ -242,10 +264,10 @@ def _own_extension(request: PortalRequest) -> str:
     return own.values_list("number", flat=True).first() or ""
 
 
-def _choose_extension(request: PortalRequest, row: Connection, phone: str) -> HttpResponse:
+def _choose_extension(request: PortalRequest, row: Connection, phone: str, named: dict[str, str]) -> HttpResponse:
     context = {
-        "title": _("Call %(phone)s") % {"phone": phones.pretty(phone)},
-        "phone": phone,
+        **named,
+        "title": _("Call %(phone)s") % {"phone": phones.of_client(phone)},
         "row": row,
         "extensions": mine(request, Extension).filter(employee__isnull=False).select_related("employee"),
         "next": request.POST.get("next", ""),
@@ -328,4 +350,4 @@ portal.in_menu(
     ),
 )
 
-from . import catalogue_pages, history_pages  # noqa: E402, F401  (they register their pages)
+from . import catalogue_pages, history_pages, report_pages  # noqa: E402, F401  (they register their pages)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
@@ -49,7 +50,7 @@ def serve(request: HttpRequest, recording: Recording) -> HttpResponseBase:
         raise Http404 from error
     start, end = asked or (0, size - 1)
     try:
-        parts = iter(()) if request.method == "HEAD" or not size else _parts(recording, start, end)
+        parts = iter(()) if request.method == "HEAD" or not size else _parts(recording.file, start, end)
     except OSError as error:
         raise Http404 from error
     response = StreamingHttpResponse(_for(request, parts), status=206 if asked else 200)
@@ -103,9 +104,24 @@ def _asked(request: HttpRequest, recording: Recording, size: int) -> tuple[int, 
     return start, end
 
 
-def _parts(recording: Recording, start: int, end: int) -> Iterator[bytes]:
+def download(request: HttpRequest, stored: FieldFile, kind: str, called: str) -> HttpResponseBase:
+    """A file of the storage, whole, to be kept under the name `called`."""
+    try:
+        parts = _parts(stored, 0, stored.size - 1)
+    except (OSError, ValueError) as error:
+        raise Http404 from error
+    headers = {
+        "Content-Length": str(stored.size),
+        "Content-Disposition": f'attachment; filename="{called}"',
+        "Cache-Control": "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingHttpResponse(_for(request, parts), content_type=kind, headers=headers)
+
+
+def _parts(stored_file: FieldFile, start: int, end: int) -> Iterator[bytes]:
     """The bytes from `start` to `end`; the file is opened at once, so that a missing one is known before the answer."""
-    file: Any = recording.file.storage.open(_name(recording), "rb")
+    file: Any = stored_file.storage.open(stored_file.name or "", "rb")
     stored = getattr(file, "obj", None)
     if stored is not None:  # S3: only these bytes travel
         return iter(stored.get(Range=f"bytes={start}-{end}")["Body"].iter_chunks(CHUNK))

@@ -12,7 +12,17 @@ from django.utils import timezone
 
 from clients.models import Client, ClientPhone
 from employees.models import Change, Company, Employee, EmployeePhone, Extension, Invitation, Membership, Role, User
-from integrations.models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Lane, Rule, SeenEvent
+from integrations.models import (
+    CallSync,
+    Credential,
+    CrmEvent,
+    EmployeeMapping,
+    Export,
+    Integration,
+    Lane,
+    Rule,
+    SeenEvent,
+)
 from telephony.models import (
     Call,
     CallAlias,
@@ -22,6 +32,7 @@ from telephony.models import (
     Exchange,
     HistoryRun,
     InboxEvent,
+    MissedNote,
     Participant,
     Recording,
     VirtualNumber,
@@ -212,6 +223,13 @@ class CallFactory(DjangoModelFactory):
     )
     talk_seconds = factory.LazyAttribute(lambda row: 60 if row.outcome == "answered" else 0)
     wait_seconds = 5
+
+
+class MissedNoteFactory(DjangoModelFactory):
+    class Meta:
+        model = MissedNote
+
+    call = factory.SubFactory(CallFactory)
 
 
 class CallAliasFactory(DjangoModelFactory):
@@ -434,3 +452,17 @@ class SeenEventFactory(DjangoModelFactory):
 
     credential = factory.SubFactory(CredentialFactory)
     key = factory.Sequence(lambda n: f"event-{n}")
+
+
+class ExportFactory(DjangoModelFactory):
+    """A file that is written."""
+
+    class Meta:
+        model = Export
+        skip_postgeneration_save = True
+
+    company = factory.SubFactory(CompanyFactory)
+    format = "csv"
+    language = "ru"
+    state = Export.State.DONE
+    file = factory.LazyAttribute(lambda row: ContentFile(f"calls of {row.company}".encode(), "calls.csv"))

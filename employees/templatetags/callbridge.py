@@ -18,8 +18,20 @@ register = template.Library()
 
 @register.filter
 def phone(number: str) -> str:
-    """A number as people read it."""
-    return phones.pretty(number) if number else _("hidden number")
+    """A client's number, as whoever looks may read it."""
+    return phones.of_client(number) if number else _("hidden number")
+
+
+@register.filter
+def own_phone(number: str) -> str:
+    """A number of the company or of its people."""
+    return phones.pretty(number)
+
+
+@register.filter
+def discreet(text: Any) -> str:
+    """Names and words of vendors, in which a client's number may stand."""
+    return phones.in_text(str(text or ""))
 
 
 @register.filter
@@ -78,13 +90,15 @@ def field(bound: BoundField, depends: str = "", marked: str = "") -> dict[str, A
 
 
 @register.inclusion_tag("portal/parts/dial.html", takes_context=True)
-def dial(context: template.Context, number: str, connection: Any = None) -> dict[str, Any]:
-    """A phone icon that calls the number, for those who may."""
+def dial(context: template.Context, number: str, what: str, key: Any) -> dict[str, Any]:
+    """A phone icon that calls the number, for those who may. The page names `what` has it (a `call`, a `contact`) by
+    its key, and not the number, which may be hidden."""
     able = context.get("may_work") and phones.is_phone(number or "")
     return {
         "able": able,
         "number": number,
-        "connection": connection,
+        "what": what,
+        "key": key,
         "address": reverse("portal:dial") if able else "",
         "csrf_token": context.get("csrf_token"),
         "here": context["request"].get_full_path() if "request" in context else "",

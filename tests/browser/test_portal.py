@@ -139,6 +139,37 @@ def test_what_was_not_written_is_worked_off(office: Office) -> None:
         office.stack.wait_quiet()
 
 
+def test_a_missed_call_comes_by_itself_and_is_closed(office: Office) -> None:
+    page = office.sign_in("en")
+    page.goto(f"{office.stack.url}/missed/")
+    office.mango.call("missed_direct", client="79000000841").wait()
+    row = page.locator("tr", has_text="000-08-41")
+    expect(row).to_be_visible(timeout=20_000)
+    row.locator("summary").click()
+    row.get_by_role("textbox").fill("A wrong number")
+    row.get_by_role("textbox").press("Enter")
+    expect(row).to_have_count(0)
+    page.goto(f"{office.stack.url}/missed/?show=closed")
+    expect(row.get_by_text("A wrong number")).to_be_visible()
+
+
+def test_the_journal_becomes_a_file(office: Office) -> None:
+    office.mango.call("incoming_direct", client="79000000842").wait()
+    page = office.sign_in("en")
+    page.goto(f"{office.stack.url}/calls/?q=79000000842")
+    page.locator('a[href^="/exports/new/"]').click()
+    page.get_by_label("Client", exact=True).set_checked(True)
+    page.locator("select[name=format]").select_option("csv")
+    page.locator("form.cb-form button").click()
+    link = page.locator('a[href$="/file"]').first
+    expect(link).to_be_visible(timeout=30_000)
+    with page.expect_download() as download:
+        link.click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert "+7 900 000-08-42" in text
+    assert len(text.splitlines()) == 2
+
+
 def test_nothing_is_wider_than_a_phone(office: Office) -> None:
     page = office.sign_in(width=375)
     for path in (
@@ -152,6 +183,12 @@ def test_nothing_is_wider_than_a_phone(office: Office) -> None:
         "unwritten/",
         "start/",
         "trial/",
+        "missed/",
+        "reports/",
+        "reports/?show=hour",
+        "exports/",
+        "exports/new/",
+        "masks/",
     ):
         page.goto(f"{office.stack.url}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path

@@ -16,6 +16,15 @@ from telephony.models import Call
 from tests import factories as make
 from tests.portal.conftest import World
 
+
+def _export(world: World) -> Any:
+    return make.ExportFactory(company=world.company, asked_by=world.member.user).uuid
+
+
+def _missed(world: World) -> Any:
+    return make.CallFactory(connection=world.connection, outcome="missed").uuid
+
+
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "employee": lambda w: [w.employee.uuid],
     "employee_delete": lambda w: [w.employee.uuid],
@@ -38,6 +47,10 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "recording_request": lambda w: [w.call.uuid, w.recording.uuid],
     "recording_revoke": lambda w: [w.call.uuid, w.recording.uuid],
     "call": lambda w: [w.call.uuid],
+    "export_file": lambda w: [_export(w)],
+    "export_delete": lambda w: [_export(w)],
+    "missed_close": lambda w: [_missed(w)],
+    "missed_reopen": lambda w: [_missed(w)],
     "call_retry": lambda w: [w.call.uuid],
     "call_extension": lambda w: [w.call.uuid],
     "unwritten_calls": lambda w: [w.credential.uuid],

@@ -163,6 +163,27 @@ def test_a_click_calls_from_ones_own_extension(mine: World, dialled: list[dict[s
     assert (asked["pbx"], asked["extension"], asked["phone"]) == (mine.connection, "101", "+79261112233")
 
 
+def test_a_call_is_named_and_not_its_number(mine: World, owner: Client, dialled: list[dict[str, Any]]) -> None:
+    other = make.ConnectionFactory(company=mine.company, name="another")
+    call = make.CallFactory(connection=other, client_phone="+79261112233")
+    text = owner.post("/dial/", {"call": call.uuid}).content.decode()
+    assert f'name="call" value="{call.uuid}"' in text
+    owner.post("/dial/", {"call": call.uuid, "extension": "101"})
+    owner.post("/dial/", {"contact": mine.client_phone.pk, "extension": "101"})
+    assert [asked["phone"] for asked in dialled] == ["+79261112233", mine.client_phone.phone]
+    assert dialled[0]["pbx"] == other
+
+
+@pytest.mark.parametrize("what", ["call", "contact"])
+def test_what_is_not_ours_is_not_dialled(
+    mine: World, theirs: World, owner: Client, dialled: list[dict[str, Any]], what: str
+) -> None:
+    key = theirs.call.uuid if what == "call" else theirs.client_phone.pk
+    for each in (key, "nonsense"):
+        assert owner.post("/dial/", {what: each, "extension": "101"}).status_code == 404
+    assert dialled == []
+
+
 def test_without_an_extension_one_is_chosen(mine: World, owner: Client, dialled: list[dict[str, Any]]) -> None:
     text = owner.post("/dial/", {"phone": "+79261112233"}).content.decode()
     assert "mine employee" in text
