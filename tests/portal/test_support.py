@@ -31,6 +31,7 @@ def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: Worl
     make.CrmEventFactory(credential=mine.credential)
     make.ExchangeFactory(company=mine.company, call=mine.call)
     make.CommandFactory(connection=mine.connection)
+    make.ExportFactory(company=mine.company)
     PbxWish.objects.create(company=mine.company, name="mine PBX")
     name = f"support:{row.opts.app_label}_{row.opts.model_name}"
     response = desk.get(reverse(f"{name}_changelist"))
