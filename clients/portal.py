@@ -47,4 +47,4 @@ def clients(request: HttpRequest) -> HttpResponse:
     return portal.render(request, "portal/clients.html", context)
 
 
-portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=4)
+portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=5)

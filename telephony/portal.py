@@ -325,4 +325,4 @@ portal.in_menu(
     ),
 )
 
-from . import catalogue_pages, history_pages  # noqa: E402, F401  (they register their pages)
+from . import catalogue_pages, history_pages, live_pages  # noqa: E402, F401  (they register their pages)
