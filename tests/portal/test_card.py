@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.cache import cache
@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from clients.models import Client, Comment
 from employees.models import Membership, Role
+from employees.sites import PortalRequest
 from integrations import lookups
 from integrations.actors import look_up_client
 from outbound.errors import OutboundError, Temporary
@@ -48,7 +49,7 @@ def operator(mine: World) -> Browser:
 
 
 def part(browser: Browser, call: Call) -> str:
-    return browser.get("/card/", {"call": call.uuid}, headers={"X-Part": "1"}).content.decode()
+    return browser.get("/card/", {"call": str(call.uuid)}, headers={"X-Part": "1"}).content.decode()
 
 
 def streamed(browser: Browser, query: str = "", **headers: str) -> list[str]:
@@ -94,13 +95,13 @@ def test_who_comes_again_is_told_what_has_ended(mine: World, operator: Browser) 
 
 
 def test_a_card_of_another_company_is_not_found(mine: World, theirs: World, operator: Browser) -> None:
-    for named in (a_call(theirs).uuid, "nothing"):
+    for named in (str(a_call(theirs).uuid), "nothing"):
         assert operator.get("/card/", {"call": named}).status_code == 404
 
 
 def test_a_listener_goes_with_his_session_and_his_right(mine: World, operator: Browser) -> None:
     def listener() -> live.Listener:
-        request = operator.get("/card/").wsgi_request
+        request = cast("PortalRequest", operator.get("/card/").wsgi_request)
         request.membership = mine.member
         return live.Listener.of(request, everybody=False)
 

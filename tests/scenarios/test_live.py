@@ -43,10 +43,13 @@ class Scene:
 
     def answer_and_end(self, call: Call) -> None:
         for _ in range(2):
-            seen = len(call.events)
-            self.mango.proceed(call)
-            wait_until(lambda seen=seen: len(call.events) > seen or call.done, "the call's next event")
+            self.go_on(call)
         call.wait(10)
+
+    def go_on(self, call: Call) -> None:
+        seen = len(call.events)
+        self.mango.proceed(call)
+        wait_until(lambda: len(call.events) > seen or call.done, "the call's next event")
 
 
 numbers = itertools.count(79_004_000_000)

@@ -38,7 +38,7 @@
         if (before.querySelector("details[open]")) after.querySelector("details")?.setAttribute("open", "");
         for (const control of before.querySelectorAll("input, select, textarea")) {
             const same = [...after.querySelectorAll(`[name="${control.name}"]`)]
-                .find((other) => other.form?.getAttribute("action") === control.form?.getAttribute("action"));
+                .find((other) => other.form?.action === control.form?.action);
             if (!same) continue;
             if (written(control)) same.value = control.value;
             if (control === focused) {
@@ -131,21 +131,27 @@
         const form = event.target.closest("#cards form[data-inside]");
         if (!form || event.defaultPrevented) return;
         event.preventDefault();
-        const card = form.closest("[data-card]");
+        const { action } = form, { card: call } = form.closest("[data-card]").dataset;
         const data = new FormData(form);
-        data.set("next", board.dataset.part + card.dataset.card);
+        data.set("next", board.dataset.part + call);
+        // What is sent is no draft any more: the stream may bring the card before the answer does.
+        const typed = [...form.elements].filter((control) => control.name && control.type !== "hidden").map((control) => [control.name, control.value]);
+        form.reset();
+        form.closest("details")?.removeAttribute("open");
         for (const button of form.querySelectorAll("button")) button.disabled = true;
         byId("failed").hidden = true;
         try {
-            const answer = await fetch(form.action, { method: "POST", body: data, headers: { "X-Part": "1" }, credentials: "same-origin" });
+            const answer = await fetch(action, { method: "POST", body: data, headers: { "X-Part": "1" }, credentials: "same-origin" });
             const fresh = answer.ok ? read(await answer.text()) : null;
-            if (!fresh) return location.reload();
-            form.reset();
-            form.closest("details")?.removeAttribute("open");
-            put(fresh);
+            if (fresh) put(fresh);
+            else location.reload();
         } catch {
             byId("failed").hidden = false;
-            for (const button of form.querySelectorAll("button")) button.disabled = false;
+            const same = [...(cardOf(call)?.querySelectorAll("form") || [])].find((other) => other.action === action);
+            if (!same) return;
+            for (const [name, value] of typed) same.elements[name].value = value;
+            for (const button of same.querySelectorAll("button")) button.disabled = false;
+            same.closest("details")?.setAttribute("open", "");
         }
     });
 
