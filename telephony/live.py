@@ -31,6 +31,7 @@ from django.db.models import F, QuerySet
 from django.dispatch import receiver
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
+from prometheus_client import Gauge
 
 from employees.middleware import SESSION_KEY
 from employees.models import Company, Employee, Membership, User
@@ -50,12 +51,15 @@ TICK, SLOW = 0.2, 3.0
 """Seconds between two looks at the mark, and between two at the database where the mark stays as it is."""
 BEAT = 15.0
 """Seconds after which a silent stream shows that it lives, and its listener's rights are looked at again."""
-LIVE, LATELY = timedelta(days=1), timedelta(minutes=10)
-"""Calls that are not over are looked for among those that began within the first, others within the second."""
+LIVE, LATELY = timedelta(hours=4), timedelta(minutes=10)
+"""Calls that are not over are looked for among those that began within the first, others within the second. One that
+was told once is not lost sight of, however long it takes."""
 SLACK = timedelta(seconds=5)
 """An event's commit may come so much later than its time, and machines' clocks may differ."""
 MOST, MOST_OF_ONE = 500, 4
 """Streams of a process, and those of one person: a browser has six lines to us, and pages need some too."""
+
+open_streams = Gauge("callbridge_live_streams", "Open pages that are told of calls", multiprocess_mode="livesum")
 
 
 @receiver(calls_changed, sender=Call)
@@ -219,9 +223,11 @@ class Hub:
     def joined(self, listener: Listener) -> Iterator[Stream]:
         stream = Stream(listener)
         self._streams.add(stream)
+        open_streams.inc()
         try:
             yield stream
         finally:
+            open_streams.dec()
             self._streams.discard(stream)
             if not self._streams and self._task:
                 self._task.cancel()

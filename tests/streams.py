@@ -72,8 +72,9 @@ class Stream:
 
 
 @contextmanager
-def listening(stack: Stack, person: requests.Session, place: str = "") -> Iterator[Stream]:
-    line = HTTPConnection("127.0.0.1", stack.port, timeout=60)
+def listening(stack: Stack, person: requests.Session, place: str = "", port: int = 0) -> Iterator[Stream]:
+    """`port`: of another web process than the usual one."""
+    line = HTTPConnection("127.0.0.1", port or stack.port, timeout=60)
     line.connect()
     sock = line.sock
     cookies = "; ".join(f"{name}={value}" for name, value in person.cookies.items())

@@ -20,7 +20,7 @@ from employees.sites import PortalRequest
 from integrations import lookups
 from integrations.actors import look_up_client
 from outbound.errors import OutboundError, Temporary
-from telephony import commands, live
+from telephony import commands, inbox, live
 from telephony.models import Call, Command
 from tests import factories as make
 from tests.portal.conftest import World
@@ -307,8 +307,18 @@ def test_a_call_is_transferred_to_a_colleague(mine: World, theirs: World, operat
     assert pbx == ["transfer"]
 
 
-def test_a_full_cache_of_marks_is_no_need(mine: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a cache a change is not announced, and nothing breaks."""
+def test_every_change_leaves_another_mark(mine: World, django_capture_on_commit_callbacks: Any) -> None:
+    marks = []
+    for change in (lambda: inbox.announce([mine.call.pk]), lambda: live.touch(mine.call.pk)):
+        with django_capture_on_commit_callbacks(execute=True):
+            change()
+        marks.append(live._read_mark())
+    assert marks[0]
+    assert marks[0] != marks[1]
+
+
+def test_without_a_cache_there_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing breaks: what is left are slow looks."""
 
     def broken(*_: object, **__: object) -> None:
         raise ConnectionError("no cache")

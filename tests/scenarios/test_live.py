@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 
 from tests.emulators.bitrix24 import Bitrix24Emulator
 from tests.emulators.mango import Account, MangoEmulator
 from tests.emulators.mango.simulator import Call
 from tests.scenarios.world import CRAWL
-from tests.stack import Stack, company, running, wait_until
+from tests.stack import Stack, company, free_port, running, wait_until
 from tests.streams import listening, make_operators, sign_in
 
 pytestmark = pytest.mark.process
 
 OTHER_KEY = "demo0vpbx0api0key0000000000000c3"
 WORST = 10.0
+CONNECTIONS = 7
+"""To the database, for a process: fewer than there are streams in a test."""
 
 
 @dataclass
@@ -61,7 +64,8 @@ def scene(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene
     with ExitStack() as exits:
         bitrix = exits.enter_context(Bitrix24Emulator())
         mango = exits.enter_context(MangoEmulator(accounts=accounts))
-        stack = exits.enter_context(running(kind, tmp_path_factory.mktemp(f"live-{kind}")))
+        folder = tmp_path_factory.mktemp(f"live-{kind}")
+        stack = exits.enter_context(running(kind, folder, DATABASE_POOL=str(CONNECTIONS)))
         keys = {"Flowers": accounts[0].key, "Others": OTHER_KEY}
         rows = [company(mango.url, bitrix.url, name, api_key=key) for name, key in keys.items()]
         for key, made in zip(keys.values(), stack.provision_all(rows), strict=True):
@@ -114,6 +118,30 @@ def test_who_comes_again_is_told_what_went_by_meanwhile(scene: Scene) -> None:
         assert stream.calls == []
 
 
+def test_every_web_process_tells_what_one_of_them_took(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, port = scene.stack, free_port()
+    if stack.kind == "embedded":
+        pytest.skip("one process is the whole of it")
+    roles = {"second web": ["serve", "--port", str(port)], **stack.roles()}
+    monkeypatch.setattr(stack, "roles", lambda: roles)
+    stack.spawn("second web")
+    address = f"http://127.0.0.1:{port}/health/ready"
+    wait_until(lambda: _answers(address), lambda: stack.log("second web")[-3000:])
+    with listening(stack, sign_in(stack, "anna@flowers.example"), port=port) as stream:
+        call = scene.call(extension="101")
+        assert stream.told(over=False)["call"].replace("-", "") == scene.uuid(call)
+        scene.answer_and_end(call)
+        stream.told(over=True)
+    assert stack.terminate("second web", WORST) == 0
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
 def test_a_lost_mark_is_found_out_for(scene: Scene) -> None:
     """What another process changes without a word is told all the same."""
     anna = sign_in(scene.stack, "anna@flowers.example")
@@ -125,11 +153,13 @@ def test_a_lost_mark_is_found_out_for(scene: Scene) -> None:
     scene.answer_and_end(call)
 
 
-def test_who_opens_too_many_is_told_so(scene: Scene) -> None:
-    boris = sign_in(scene.stack, "boris@flowers.example")
+def test_who_opens_too_many_is_told_so_and_holds_up_nobody(scene: Scene) -> None:
+    anna, boris = (sign_in(scene.stack, f"{name}@flowers.example") for name in ("anna", "boris"))
     with ExitStack() as exits:
-        streams = [exits.enter_context(listening(scene.stack, boris)) for _ in range(4)]
+        streams = [exits.enter_context(listening(scene.stack, person)) for person in (anna, boris) * 4]
+        assert len(streams) > CONNECTIONS
         assert not any(stream.kinds for stream in streams)
+        assert anna.get(f"{scene.stack.url}/calls/", timeout=5).status_code == 200
         one_more = exits.enter_context(listening(scene.stack, boris))
         assert one_more.ended.wait(5)
         assert one_more.kinds == ["full"]

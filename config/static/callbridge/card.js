@@ -123,7 +123,6 @@
             if (source.readyState !== EventSource.CLOSED) return;
             setTimeout(listen, 3000);
         });
-        window.addEventListener("pagehide", () => source.close(), { once: true });
     };
 
     // --- Buttons of a card work in their place ---
@@ -230,6 +229,7 @@
         }, 1000);
     };
 
+    window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
     learn(board);
     shownPermission();
     all().filter((card) => closed(card.dataset.card) && card.dataset.stage === "over").forEach(remove);
