@@ -11,7 +11,7 @@ from unfold.admin import TabularInline
 from employees.admin import FactAdmin
 from employees.sites import support
 
-from .models import Client, ClientPhone
+from .models import Client, ClientPhone, Comment
 
 
 class ClientPhoneInline(TabularInline):
@@ -36,3 +36,12 @@ class ClientAdmin(FactAdmin):
     list_select_related = ["company"]
     search_fields = ["name", "organisation", "phones__phone"]
     inlines = [ClientPhoneInline]
+
+
+@admin.register(Comment, site=support)
+class CommentAdmin(FactAdmin):
+    icon = "comment"
+    list_display = ["at", "company", "client_phone", "author", "text"]
+    list_filter = ["company"]
+    list_select_related = ["company", "author"]
+    search_fields = ["client_phone", "text"]

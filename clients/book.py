@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from employees.models import Company
 
-from .models import Client, ClientPhone
+from .models import Client, ClientPhone, Comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,29 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
     )
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
     return client
+
+
+@transaction.atomic
+def enter(company: Company, phone: str, name: str, organisation: str) -> Client:
+    """Keep whom `phone` belongs to as somebody of the company says, beside what CRMs say."""
+    client = Client.objects.select_for_update().filter(company=company, source="", phones__phone=phone).first()
+    client = client or Client(company=company)
+    client.name, client.organisation = name, organisation
+    client.save()
+    ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    return client
+
+
+def comments(company: Company, phone: str, call: UUID) -> QuerySet[Comment]:
+    """What was noted of the client behind `phone`, under any phone of his; of a hidden number in this call alone."""
+    rows = Comment.objects.filter(company=company).select_related("author")
+    if not phone:
+        return rows.filter(call=call)
+    also = ClientPhone.objects.filter(company=company, client__phones__phone=phone)
+    return rows.filter(Q(client_phone=phone) | Q(client_phone__in=also.values("phone")))
+
+
+def last_comments(company: Company, phones: Collection[str]) -> dict[str, Comment]:
+    """The newest comment under each of these phones, one question for all."""
+    rows = Comment.objects.filter(company=company, client_phone__in=phones).order_by("at", "id")
+    return {row.client_phone: row for row in rows.select_related("author")}

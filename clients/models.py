@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from employees.models import Company
+from employees.models import Company, User
 
 
 class Client(models.Model):
@@ -59,3 +59,26 @@ class ClientPhone(models.Model):
 
     def __str__(self) -> str:
         return self.phone
+
+
+class Comment(models.Model):
+    """What somebody noted of a client, mostly while they spoke: it is kept under the number, so it is there whether or
+    not the client is known. `call` is the UUID of the call."""
+
+    company = models.ForeignKey(
+        Company, models.CASCADE, related_name="comments", verbose_name=_("company"), db_index=False
+    )
+    client_phone = models.CharField(_("client's number"), max_length=128, blank=True)
+    call = models.UUIDField(_("call"), db_index=True)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("author"))
+    at = models.DateTimeField(_("at"), auto_now_add=True)
+    text = models.TextField(_("comment"))
+
+    class Meta:
+        verbose_name = _("comment")
+        verbose_name_plural = _("comments")
+        ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["company", "client_phone", "-at"], name="comment_by_client")]
+
+    def __str__(self) -> str:
+        return self.text[:80]

@@ -15,6 +15,7 @@ from employees import phones
 from employees.rights import Right
 from employees.sites import company_of, mine, portal
 
+from . import book
 from .models import Client
 
 PAGE = 50
@@ -36,10 +37,12 @@ def clients(request: HttpRequest) -> HttpResponse:
             named |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
         rows = rows.filter(named).distinct()
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    numbers = {item.phone for row in page for item in row.phones.all()}
     context = {
         "title": _("Client book"),
         "page": page,
         "q": text,
+        "comments": book.last_comments(company_of(request), numbers),
         "asks_number": sum(map(str.isdecimal, text)) >= LEAST_DIGITS,
         "seen_as": phones.spellings(text, company_of(request).region),
         "old": timezone.now() - OLD,
@@ -47,4 +50,4 @@ def clients(request: HttpRequest) -> HttpResponse:
     return portal.render(request, "portal/clients.html", context)
 
 
-portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=4)
+portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=5)

@@ -16,7 +16,7 @@ from dramatiq import Worker
 
 from employees import installation
 from integrations import claims
-from telephony import history, listening, recordings, schedule
+from telephony import history, listening, live, recordings, schedule
 from telephony.pipeline import pipeline
 from telephony.threads import Loop
 
@@ -35,6 +35,14 @@ def _give_up() -> None:
     os._exit(1)
 
 
+class _Uvicorn(uvicorn.Server):
+    """Streams would be waited for until they are cut off: they end first."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        live.hub.close()
+        await super().shutdown(sockets)
+
+
 class Server:
     """One web process. With the queue in memory it is the whole product: workers and schedule run in it too."""
 
@@ -49,7 +57,7 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; what is under way is finished or lies in the database."""
         installation.check_encryption()
-        server = uvicorn.Server(self._config())
+        server = _Uvicorn(self._config())
         # A signal may come before uvicorn listens to them, and it raises the one that ended it once more: the default
         # handler would end us before `_stop`.
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,10 +9,11 @@ from django.db.models import QuerySet
 
 from telephony.actors import LAST
 from telephony.hot import hot_write, persistently
+from telephony.models import Call
 from telephony.schedule import every
 
-from . import claims, clocks, crm_events, crm_setup, keeping, sync
-from .models import CallSync
+from . import claims, clocks, crm_events, crm_setup, keeping, lookups, sync
+from .models import CallSync, Credential
 
 _exports = threading.BoundedSemaphore(2)
 """Files written at a time in this process: they keep the processor busy."""
@@ -46,6 +47,13 @@ def handle_crm_event(event_id: int) -> None:
     again = crm_events.handle(event_id)
     if again is not None and again < 60:
         handle_crm_event.send_with_options(args=(event_id,), delay=max(50, int(again * 1000)))
+
+
+@dramatiq.actor(queue_name="default")
+def look_up_client(call_id: int, credential_id: int) -> None:
+    """Somebody looks at a live call of whose client the book has nothing fresh."""
+    call = Call.objects.get(pk=call_id)
+    lookups.ask(call, Credential.objects.select_related("company").get(pk=credential_id))
 
 
 @dramatiq.actor(queue_name="default", time_limit=600_000)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from clients import book
 from employees.forms import back
 from employees.models import Employee, Extension
 from employees.rights import Right, may
@@ -92,13 +93,14 @@ def call(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def passport_context(row: Call) -> dict[str, Any]:
     """What the passport's page shows, to customers and to support."""
-    book = row.client or telephony_journal.named(row)
+    client = row.client or telephony_journal.named(row)
     capabilities = row.connection.protocol.able(row.connection.credentials)
     return {
         "title": _("Call of %(time)s") % {"time": timezone.localtime(row.started_at).strftime("%d.%m.%Y %H:%M:%S")},
         "call": row,
-        "client": book,
+        "client": client,
         "passport": passport.compose(row),
+        "comments": book.comments(row.company, row.client_phone, row.uuid)[:20],
         "can_hang_up": not row.finished and bool(row.live_leg) and Capability.HANGUP in capabilities,
         "has_integrations": row.company.integrations.exists(),
         "handling": Extension.Handling,
@@ -188,6 +190,7 @@ portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettex
 # They register their pages.
 from . import (  # noqa: E402, F401
     account_pages,
+    card_pages,
     coverage_pages,
     export_pages,
     integration_pages,

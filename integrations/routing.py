@@ -31,7 +31,7 @@ def answer(caller: Caller, deadline: float, **_: Any) -> Opinion | None:
 
     None where no integration forwards, and none can tell the name that the PBX wants to show.
     """
-    able = [row for row in directory.of_connection(caller.connection_id) if _knows_clients(row, caller)]
+    able = [row for row in directory.of_connection(caller.connection_id) if knows_clients(row, caller)]
     forwarding = [row for row in able if row.settings.get(FORWARD)]
     wanting = next(iter(forwarding or (able if caller.named else [])), None)
     if wanting is None:
@@ -40,7 +40,7 @@ def answer(caller: Caller, deadline: float, **_: Any) -> Opinion | None:
         return Opinion("employee_phone")
     end = time.monotonic() + deadline
     credential = Credential.objects.select_related("company").get(pk=wanting.credential_id)
-    client, how = _client(caller, credential, end)
+    client, how = look_up(caller, credential, end)
     details = {"source": how}
     if client is None:
         return Opinion(how if how.startswith("crm_") else "nobody_known", details=details)
@@ -50,14 +50,15 @@ def answer(caller: Caller, deadline: float, **_: Any) -> Opinion | None:
     return replace(_to_manager(wanting, client, details), client=client)
 
 
-def _knows_clients(wanting: Wanting, caller: Caller) -> bool:
+def knows_clients(wanting: Wanting, caller: Caller) -> bool:
     """A PBX that does not say which line was called asks for all of them."""
     in_filter = wanting.numbers is None or not caller.line or caller.line in wanting.numbers
     return in_filter and Capability.CLIENT_LOOKUP in wanting.adapter.capabilities
 
 
-def _client(caller: Caller, credential: Credential, end: float) -> tuple[Client | None, str]:
-    """The client, and where he was found or why he was not."""
+def look_up(caller: Caller, credential: Credential, end: float) -> tuple[Client | None, str]:
+    """The client, and where he was found (`book`, `crm`, `old_book`) or why he was not (`crm_…`: why the CRM did not
+    say). `end`: the monotonic time at which that is of no use any more."""
     company, phone = credential.company, caller.phone
     if known := mirror.lately(credential, phone):
         return (known if known.entity else None), "book"

@@ -9,7 +9,7 @@ class TelephonyConfig(AppConfig):
     def ready(self) -> None:
         from employees import audit, installation
 
-        from . import actors, models  # noqa: F401  (actors also listen to changes of calls)
+        from . import actors, live, models  # noqa: F401  (actors and pages that live listen to changes of calls)
 
         installation.watch(models.Connection, models.WebhookAddress, models.VirtualNumber)
         audit.watch(

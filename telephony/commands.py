@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from django.utils import timezone
@@ -12,11 +12,14 @@ from employees.models import User
 from outbound.errors import PASSING, OutboundError, Rejected
 
 from .exchanges import http_for
+from .hot import hot_write
 from .models import Call, Command, Connection
 from .providers.base import Capability
 
 WEB_SECONDS = 8.0
 """The budget of a command that a person waits for."""
+ONCE = timedelta(seconds=10)
+"""How long the same is not asked for again."""
 
 
 def dial(
@@ -82,7 +85,7 @@ def hangup(call: Call, user: User | None = None) -> Command:
     _must(connection, Capability.HANGUP)
     if not call.live_leg:
         raise Rejected(_("The call is over already."), code="call_is_over")
-    command = _begin(connection, "hangup", {"leg": call.live_leg}, call=call, user=user)
+    command = _begin_once(connection, "hangup", {"leg": call.live_leg}, call, user)
     http = http_for(connection, purpose="hangup", call_id=call.pk, deadline=WEB_SECONDS)
     with _Sent(command):
         connection.protocol.hangup(http, connection.credentials, command=command.wire_id, leg=call.live_leg)
@@ -96,7 +99,7 @@ def transfer(call: Call, to: str, *, method: Literal["blind", "hold"] = "blind",
     talking = call.participants.filter(state="talking").order_by("-position").first()
     if talking is None:
         raise Rejected(_("Nobody is talking in this call, so there is nothing to transfer."), code="nobody_talks")
-    command = _begin(connection, "transfer", {"leg": talking.leg, "to": to, "method": method}, call=call, user=user)
+    command = _begin_once(connection, "transfer", {"leg": talking.leg, "to": to, "method": method}, call, user)
     http = http_for(connection, purpose="transfer", call_id=call.pk, deadline=WEB_SECONDS)
     with _Sent(command):
         connection.protocol.transfer(
@@ -156,6 +159,16 @@ def _begin(
     command.wire_id = command.uuid.hex
     command.save()
     return command
+
+
+def _begin_once(connection: Connection, kind: str, details: dict[str, Any], call: Call, user: User | None) -> Command:
+    """Two people, or one in two windows, ask for the same at once: the PBX is asked once."""
+    with hot_write():
+        Call.objects.select_for_update(no_key=True).get(pk=call.pk)
+        asked = Command.objects.filter(call=call, kind=kind, details=details, created_at__gt=timezone.now() - ONCE)
+        if asked.exclude(state=Command.State.REFUSED).exists():
+            raise Rejected(_("The PBX has been asked for this a moment ago."), code="asked_already")
+        return _begin(connection, kind, details, call=call, user=user)
 
 
 class _Sent:

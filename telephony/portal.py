@@ -350,4 +350,4 @@ portal.in_menu(
     ),
 )
 
-from . import catalogue_pages, history_pages, report_pages  # noqa: E402, F401  (they register their pages)
+from . import catalogue_pages, history_pages, live_pages, report_pages  # noqa: E402, F401  (they register their pages)

@@ -92,6 +92,7 @@ PURPOSES: dict[str, Any] = {
 
 REFUSALS: dict[str, Any] = {
     "call_is_over": gettext_lazy("The call is over already."),
+    "asked_already": gettext_lazy("The PBX has been asked for this a moment ago."),
     "nobody_talks": gettext_lazy("Nobody is talking in this call, so there is nothing to transfer."),
     "not_supported": gettext_lazy("This PBX cannot do that."),
 }

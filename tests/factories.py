@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
-from clients.models import Client, ClientPhone
+from clients.models import Client, ClientPhone, Comment
 from employees.models import Change, Company, Employee, EmployeePhone, Extension, Invitation, Membership, Role, User
 from integrations.models import (
     CallSync,
@@ -157,6 +157,16 @@ class ClientPhoneFactory(DjangoModelFactory):
     client = factory.SubFactory(ClientFactory)
     company = factory.SelfAttribute("client.company")
     phone = factory.Sequence(lambda n: f"+7495{n:07}")
+
+
+class CommentFactory(DjangoModelFactory):
+    class Meta:
+        model = Comment
+
+    company = factory.SubFactory(CompanyFactory)
+    client_phone = factory.Sequence(lambda n: f"+7495{n:07}")
+    call = factory.Faker("uuid4", cast_to=None)
+    text = factory.Sequence(lambda n: f"Comment {n}")
 
 
 # --- Telephony --------------------------------------------------------------------------------------------------------

@@ -45,6 +45,13 @@ def build(name: str) -> World:
         started_at=timezone.now(),
     )
     make.ParticipantFactory(call=world.call, employee=world.employee)
+    world.comment = make.CommentFactory(
+        company=world.company,
+        client_phone=world.call.client_phone,
+        call=world.call.uuid,
+        author=world.member.user,
+        text=f"{name} comment",
+    )
     world.recording = make.RecordingFactory(call=world.call, content=AUDIO)
     world.credential = make.CredentialFactory(company=world.company, name=f"{name} credential")
     world.integration = make.IntegrationFactory(
@@ -88,6 +95,15 @@ def owner(mine: World, signed_in: Callable[..., Client]) -> Client:
 def quick_passwords(settings: Any) -> None:
     """The real hasher takes its time on purpose."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream tells what there is and ends, as it does when its process ends. The test's connection is kept."""
+    from telephony import live
+
+    monkeypatch.setattr(live.hub, "closed", True)
+    monkeypatch.setattr(live, "looked_after", lambda work, *arguments: work(*arguments))
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def visible(html: str) -> str:
     return re.sub(r"<[^>]+>", " ", main)
 
 
-FILES = {"recording", "report_file", "export_file"}
+FILES = {"recording", "report_file", "export_file", "card_live"}
 SHOWN = [page for page in pages() if not page.posts and page.name not in FILES]
 
 

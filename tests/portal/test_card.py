@@ -1,0 +1,327 @@
+"""The card of a live call: whose it is, what it shows, what can be done from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from django.core.cache import cache
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+
+from clients.models import Client, Comment
+from employees.models import Membership, Role
+from employees.sites import PortalRequest
+from integrations import lookups
+from integrations.actors import look_up_client
+from outbound.errors import OutboundError, Temporary
+from telephony import commands, inbox, live
+from telephony.models import Call, Command
+from tests import factories as make
+from tests.portal.conftest import World
+from tests.portal.test_isolation import body
+
+RINGING: dict[str, Any] = {"state": "ringing", "live_leg": "leg", "ended_at": None, "answered_at": None, "outcome": ""}
+TALKING = RINGING | {"state": "answered", "answered_at": timezone.now()}
+
+
+def a_call(world: World, employee: Any = None, person: str = "ringing", **values: Any) -> Call:
+    """A live call at an employee's telephone."""
+    values = {"client_phone": "+79261112233", "virtual_number": world.number.number, **RINGING, **values}
+    call = make.CallFactory(connection=world.connection, started_at=timezone.now(), **values)
+    answered = timezone.now() if person == "talking" else None
+    make.ParticipantFactory(
+        call=call, employee=employee or world.employee, state=person, answered_at=answered, left_at=None, position=0
+    )
+    return call
+
+
+@pytest.fixture
+def operator(mine: World) -> Browser:
+    browser = Browser(headers={"accept-language": "en"})
+    browser.force_login(mine.member.user)
+    return browser
+
+
+def part(browser: Browser, call: Call) -> str:
+    return browser.get("/card/", {"call": str(call.uuid)}, headers={"X-Part": "1"}).content.decode()
+
+
+def streamed(browser: Browser, query: str = "", **headers: str) -> list[str]:
+    """The calls that a stream names as it begins."""
+    blocks = body(browser.get(f"/card/live/{query}", headers=headers))
+    return [json.loads(data)["call"] for data in re.findall(r"event: call\n.*\ndata: (.*)", blocks)]
+
+
+# --- Whose card it is -------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_names_the_calls_of_its_person_alone(mine: World, theirs: World, operator: Browser) -> None:
+    his, colleague = a_call(mine), make.EmployeeFactory(company=mine.company)
+    a_call(mine, colleague)
+    a_call(theirs)
+    assert streamed(operator) == [str(his.uuid)]
+
+
+def test_who_is_no_employee_may_hear_of_all_calls(
+    mine: World, theirs: World, signed_in: Callable[..., Browser]
+) -> None:
+    owner, call = signed_in(mine.company, language="en"), a_call(mine)
+    a_call(theirs)
+    assert streamed(owner) == []
+    assert "No employee belongs to you" in body(owner.get("/card/"))
+    assert streamed(owner, "?all") == [str(call.uuid)]
+    assert str(call.uuid) in body(owner.get("/card/?all"))
+
+
+def test_who_is_an_employee_hears_of_his_own_calls_whatever_he_asks_for(mine: World, operator: Browser) -> None:
+    a_call(mine, make.EmployeeFactory(company=mine.company))
+    assert streamed(operator, "?all") == []
+
+
+def test_who_comes_again_is_told_what_has_ended(mine: World, operator: Browser) -> None:
+    ended = a_call(mine, state="finished", outcome="missed", ended_at=timezone.now(), live_leg="")
+    assert streamed(operator) == []
+    before, after = timezone.now() - timedelta(minutes=1), timezone.now() + timedelta(minutes=5)
+    assert str(ended.uuid) in streamed(operator, **{"Last-Event-ID": str(round(before.timestamp() * 1000))})
+    assert str(ended.uuid) in streamed(operator, f"?since={round(before.timestamp() * 1000)}")
+    assert streamed(operator, **{"Last-Event-ID": str(round(after.timestamp() * 1000))}) == []
+    assert streamed(operator, **{"Last-Event-ID": "9" * 40}) == []
+
+
+def test_a_card_of_another_company_is_not_found(mine: World, theirs: World, operator: Browser) -> None:
+    for named in (str(a_call(theirs).uuid), "nothing"):
+        assert operator.get("/card/", {"call": named}).status_code == 404
+
+
+def test_a_listener_goes_with_his_session_and_his_right(mine: World, operator: Browser) -> None:
+    def listener() -> live.Listener:
+        request = cast("PortalRequest", operator.get("/card/").wsgi_request)
+        request.membership = mine.member
+        return live.Listener.of(request, everybody=False)
+
+    assert listener().again() == listener()
+    Membership.objects.filter(pk=mine.member.pk).update(role=Role.READ_ONLY)
+    assert listener().again() is None
+    Membership.objects.filter(pk=mine.member.pk).update(role=Role.OPERATOR)
+    before = listener()
+    assert before.again()
+    operator.logout()
+    assert before.again() is None
+
+
+def test_what_changed_is_told_apart_from_what_did_not(mine: World) -> None:
+    """Also of a call that is older than what is looked for, once it was known to go on."""
+    long_ago = timezone.now() - timedelta(hours=2)
+    old, call = a_call(mine, **TALKING), a_call(mine)
+    Call.objects.filter(pk=old.pk).update(started_at=long_ago)
+    known = live.look({mine.company.pk}, {})
+    assert {old.pk, call.pk} <= known.keys()
+    Call.objects.filter(pk=old.pk).update(state="finished", outcome="answered", version=2, ended_at=timezone.now())
+    found = live.look({mine.company.pk}, known)
+    assert found[old.pk].over
+    assert [pk for pk, told in found.items() if told is not known.get(pk)] == [old.pk]
+    assert old.pk not in live.look({mine.company.pk}, found)
+
+
+# --- What it shows ----------------------------------------------------------------------------------------------------
+
+
+def test_a_card_says_who_calls_on_which_line(mine: World, operator: Browser) -> None:
+    make.ClientPhoneFactory(client=mine.client, phone="+79261112233")
+    make.CallFactory(connection=mine.connection, client_phone="+79261112233", employee=mine.employee)
+    mine.client.deals, mine.client.others = ["Tulips for spring"], ["Another client"]
+    mine.client.save()
+    text = part(operator, a_call(mine))
+    for words in ("mine line", "mine client", "Tulips for spring", "Another client", "not the only match"):
+        assert words in text
+    assert "Last calls" in text
+    assert "data-rings" in text
+
+
+def test_a_colleagues_conversation_is_said_and_left_alone(mine: World, operator: Browser) -> None:
+    call = a_call(mine, person="ended", **TALKING)
+    colleague = make.EmployeeFactory(company=mine.company, name="Boris Petrov")
+    make.ParticipantFactory(call=call, employee=colleague, state="talking", position=1, answered_at=timezone.now())
+    text = part(operator, call)
+    assert "Boris Petrov has answered" in text
+    assert "Hang up" not in text
+    assert str(call.uuid) not in body(operator.get("/card/"))
+
+
+def test_an_outgoing_call_does_not_ring(mine: World, operator: Browser) -> None:
+    assert "data-rings" not in part(operator, a_call(mine, direction="out"))
+
+
+def test_a_hidden_number_has_a_card_too(mine: World, operator: Browser) -> None:
+    make.CommentFactory(company=mine.company, client_phone="", text="of somebody else")
+    call = a_call(mine, client_phone="")
+    assert "hidden number" in part(operator, call)
+    operator.post(reverse("portal:comment", args=[call.uuid]), {"text": "of this one"})
+    assert "of this one" in part(operator, call)
+    assert "of somebody else" not in part(operator, call)
+
+
+def test_number_and_names_are_no_markup(mine: World, operator: Browser) -> None:
+    call = a_call(mine)
+    operator.post(reverse("portal:comment", args=[call.uuid]), {"text": "<script>alert(1)</script>"})
+    assert "<script>" not in part(operator, call)
+
+
+# --- What CRMs know ---------------------------------------------------------------------------------------------------
+
+
+def test_a_crm_that_does_not_answer_is_asked_once_and_named(mine: World, operator: Browser) -> None:
+    call = a_call(mine)
+    assert "is being asked" in part(operator, call)
+    assert not lookups.begins(mine.credential, call.client_phone)
+    version = Call.objects.get(pk=call.pk).version
+    look_up_client.fn(call.pk, mine.credential.pk)
+    assert Call.objects.get(pk=call.pk).version > version
+    assert "The CRM could not be reached in time" in part(operator, call)
+
+
+def test_whom_a_crm_does_not_know_is_said(mine: World, operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(mine.credential.adapter), "find_client", lambda *_: None)
+    call = a_call(mine)
+    part(operator, call)
+    look_up_client.fn(call.pk, mine.credential.pk)
+    text = part(operator, call)
+    assert "nobody has this number there" in text
+    assert "Who is this?" not in text
+
+
+def test_what_the_book_has_fresh_is_not_asked_for(mine: World, operator: Browser) -> None:
+    client = make.ClientFactory(company=mine.company, source=mine.credential.source, link="/crm/contact/1/")
+    make.ClientPhoneFactory(client=client, phone="+79261112233")
+    text = part(operator, a_call(mine))
+    assert "is being asked" not in text
+    assert f'href="https://{mine.credential.domain}/crm/contact/1/"' in text
+    assert lookups.begins(mine.credential, "+79261112233")
+
+
+def test_a_link_leads_to_the_crm_alone(mine: World, operator: Browser) -> None:
+    client = make.ClientFactory(company=mine.company, source=mine.credential.source, link="javascript:x()")
+    make.ClientPhoneFactory(client=client, phone="+79261112233")
+    assert "javascript:" not in part(operator, a_call(mine))
+
+
+# --- What can be done -------------------------------------------------------------------------------------------------
+
+
+def test_a_comment_is_kept_under_the_clients_numbers(mine: World, operator: Browser) -> None:
+    for phone in ("+79261112233", "+79261112244"):
+        make.ClientPhoneFactory(client=mine.client, phone=phone)
+    first, other = a_call(mine), a_call(mine, client_phone="+79261112244")
+    answer = operator.post(reverse("portal:comment", args=[first.uuid]), {"text": " Wants tulips "}, follow=True)
+    assert "The comment is kept." in body(answer)
+    row = Comment.objects.get(call=first.uuid)
+    assert (row.text, row.author, row.company) == ("Wants tulips", mine.member.user, mine.company)
+    assert "Wants tulips" in part(operator, other)
+    assert "Wants tulips" in body(operator.get(reverse("portal:call", args=[first.uuid])))
+    assert Call.objects.get(pk=first.pk).version > first.version
+
+
+def test_comments_of_others_are_in_no_card(mine: World, theirs: World, operator: Browser) -> None:
+    make.CommentFactory(company=theirs.company, client_phone="+79261112233", text="theirs alone")
+    assert "theirs alone" not in part(operator, a_call(mine))
+
+
+def test_an_empty_comment_is_refused(mine: World, operator: Browser) -> None:
+    call = a_call(mine)
+    answer = operator.post(reverse("portal:comment", args=[call.uuid]), {"text": "  "}, follow=True)
+    assert "Write the comment first." in body(answer)
+    assert not Comment.objects.filter(call=call.uuid).exists()
+
+
+def test_a_client_is_entered_and_corrected_where_no_crm_is_asked(
+    mine: World, operator: Browser, owner: Browser
+) -> None:
+    mine.integration.active = False
+    mine.integration.save()
+    call = a_call(mine)
+    assert "Who is this?" in part(operator, call)
+    address = reverse("portal:call_client", args=[call.uuid])
+    operator.post(address, {"name": "Nina Sample", "organisation": "Tulips"})
+    assert "Nina Sample" in part(operator, call)
+    operator.post(address, {"name": "Nina Simple", "organisation": ""})
+    (client,) = Client.objects.filter(company=mine.company, source="")
+    assert (client.name, [row.phone for row in client.phones.all()]) == ("Nina Simple", ["+79261112233"])
+    assert "Nina Simple" in body(owner.get("/clients/"))
+    refused = operator.post(address, {"name": ""}, follow=True)
+    assert "Write the client&#x27;s name first." in body(refused)
+
+
+@pytest.fixture
+def pbx(monkeypatch: pytest.MonkeyPatch, mine: World) -> list[str]:
+    """A PBX that takes every command; what it was asked for."""
+    asked: list[str] = []
+    for kind in ("hangup", "transfer"):
+        monkeypatch.setattr(type(mine.connection.protocol), kind, lambda *_, kind=kind, **details: asked.append(kind))
+    return asked
+
+
+def test_who_hangs_up_twice_is_told_so(mine: World, operator: Browser, pbx: list[str]) -> None:
+    call = a_call(mine, person="talking", **TALKING)
+    address = reverse("portal:hangup", args=[call.uuid])
+    there = {"next": f"/card/?call={call.uuid}"}
+    said = [body(operator.post(address, there, headers={"X-Part": "1"}, follow=True)) for _ in range(2)]
+    assert "The PBX was asked to end the call." in said[0]
+    assert "The PBX has been asked for this a moment ago." in said[1]
+    assert pbx == ["hangup"]
+
+
+def test_a_refused_command_may_be_given_again(mine: World, monkeypatch: pytest.MonkeyPatch, pbx: list[str]) -> None:
+    call = a_call(mine, person="talking", **TALKING)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Temporary("the PBX is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(mine.connection.protocol), "hangup", refuse)
+        with pytest.raises(OutboundError):
+            commands.hangup(call)
+    Command.objects.filter(call=call).update(state=Command.State.REFUSED)
+    commands.hangup(call)
+    assert pbx == ["hangup"]
+
+
+def test_a_call_is_transferred_to_a_colleague(mine: World, theirs: World, operator: Browser, pbx: list[str]) -> None:
+    call = a_call(mine, person="talking", **TALKING)
+    boris = make.EmployeeFactory(company=mine.company, name="Boris Petrov")
+    make.ExtensionFactory(company=mine.company, number="102", employee=boris)
+    make.ExtensionFactory(company=theirs.company, number="777", employee=theirs.employee)
+    text = part(operator, call)
+    assert "Boris Petrov · 102" in text
+    assert "· 101" not in text
+    assert "777" not in text
+    address = reverse("portal:transfer", args=[call.uuid])
+    assert "Choose whom to transfer the call to." in body(operator.post(address, {"to": "777"}, follow=True))
+    assert pbx == []
+    assert "102 · Boris Petrov" in body(operator.post(address, {"to": "102"}, follow=True))
+    assert pbx == ["transfer"]
+
+
+def test_every_change_leaves_another_mark(mine: World, django_capture_on_commit_callbacks: Any) -> None:
+    marks = []
+    for change in (lambda: inbox.announce([mine.call.pk]), lambda: live.touch(mine.call.pk)):
+        with django_capture_on_commit_callbacks(execute=True):
+            change()
+        marks.append(live._read_mark())
+    assert marks[0]
+    assert marks[0] != marks[1]
+
+
+def test_without_a_cache_there_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing breaks: what is left are slow looks."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ConnectionError("no cache")
+
+    monkeypatch.setattr(cache, "get", broken)
+    assert live._read_mark() == ""
