@@ -32,7 +32,7 @@ def cards(request: PortalRequest) -> HttpResponse:
     found = [card.compose(call, employees) for call in _of_now(request, employees)]
     found = [each for each in found if each.stage != "elsewhere" and each.call != chosen]
     if chosen:
-        found.insert(0, card.compose(chosen, employees))
+        found.append(card.compose(chosen, employees))
     context |= {"cards": found, "nobody": employees == frozenset()}
     return portal.render(request, "portal/card.html", context)
 
@@ -51,7 +51,7 @@ def _of_now(request: PortalRequest, employees: frozenset[int] | None) -> list[Ca
     told = live.look({company_of(request).pk}, {})
     now = [pk for pk, each in told.items() if not each.over and (employees is None or employees & each.employees)]
     rows = mine(request, Call).filter(pk__in=now).select_related("connection", "company").order_by("-started_at")
-    return list(rows[:MOST])
+    return list(rows[:MOST])[::-1]
 
 
 portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=4)

@@ -47,8 +47,9 @@
             }
         }
         if (focused?.matches("button, a, summary")) {
-            const place = [...before.querySelectorAll("button, a, summary")].indexOf(focused);
-            after.querySelectorAll("button, a, summary")[place]?.focus({ preventScroll: true });
+            [...after.querySelectorAll(focused.tagName)]
+                .find((other) => other.textContent === focused.textContent && other.form?.action === focused.form?.action)
+                ?.focus({ preventScroll: true });
         }
     };
     const put = (fresh) => {
@@ -62,7 +63,7 @@
             carryOver(before, fresh);
             before.remove();
         } else {
-            cards.prepend(fresh);
+            cards.append(fresh);  // no button moves away under somebody's finger
             byId("announced").textContent = `${fresh.dataset.title}, ${fresh.dataset.line}`;
         }
         note(sessionStorage, SHOWN, call);
