@@ -265,7 +265,12 @@ def test_support_is_named_as_support(mine: World, desk: Client) -> None:
     support.force_login(staff)
     where = reverse("support:employees_company_change", args=[mine.company.pk])
     form = {name: getattr(mine.company, name) for name in ("name", "time_zone", "region", "language")}
-    kept = {"events_kept_days": 365, "exchanges_kept_days": 180, "recordings_kept_days": ""}
+    kept = {
+        "events_kept_days": 365,
+        "exchanges_kept_days": 180,
+        "recordings_kept_days": "",
+        "number_style": "international",
+    }
     inlines = {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
     assert support.post(where, {**form, **kept, **inlines, "name": "Mended"}).status_code == 302
     assert only("company").actor == staff

@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import override
 from openpyxl import load_workbook
 
 from employees.models import Role
@@ -166,6 +167,7 @@ def test_a_hidden_number_is_missed_and_cannot_be_called_back(mine: World) -> Non
     assert reports.by_client(mine.company, WEEK, 10) == []
 
 
+@override("en")
 def test_names_where_nobody_is_known(mine: World) -> None:
     a_call(mine, "2024-03-04T09:00", outcome="missed", employee=None, virtual_number="")
     make.VirtualNumberFactory(connection=mine.connection, number="+74990000001", line_name="Shop")
