@@ -211,6 +211,23 @@ class SupportSite(_Site):
         super().__init__(name)
         self.pages: list[tuple[str, View, str]] = []
         """Pages beside the lists: route, view, name."""
+        self.menu: list[tuple[str, Any, str]] = []
+        """Of these the ones in the menu: name, title, icon."""
+
+    def page(self, route: str, *, name: str, title: Any = "", icon: str = "") -> Callable[[View], View]:
+        """Register a page beside the lists; with a title it stands in the menu, in the order of registration."""
+
+        def register(view: View) -> View:
+            self.pages.append((route, view, name))
+            if title:
+                self.menu.append((name, title, icon))
+            return view
+
+        return register
+
+    def render(self, request: HttpRequest, template: str, context: dict[str, Any] | None = None) -> HttpResponse:
+        request.current_app = self.name
+        return TemplateResponse(request, template, {**self.each_context(request), **(context or {})}).render()
 
     def extra_urls(self) -> list[URLPattern]:
         return [path(route, cast("Any", self.admin_view(view)), name=name) for route, view, name in self.pages]
@@ -227,6 +244,20 @@ class SupportSite(_Site):
         return HttpResponseRedirect(f"{there}?{query}" if query else there)
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        here = request.resolver_match.url_name if request.resolver_match else ""
+        desk = [
+            {
+                "title": title,
+                "link": reverse(f"{self.name}:{name}"),
+                "active": here == name,
+                "has_permission": True,
+                "icon": icon,
+            }
+            for name, title, icon in self.menu
+        ]
+        return [{"title": "", "items": desk}, *self._lists(request)]
+
+    def _lists(self, request: HttpRequest) -> list[dict[str, Any]]:
         return [
             {
                 "title": app["name"],

@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -100,16 +99,12 @@ class CrmEventAdmin(FactAdmin):
         return format_html('<pre class="cb-pre">{}</pre>', text)
 
 
+@support.page("calls/<uuid:uuid>/", name="call")
 def passport_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The passport as support sees it: of any company, with the adapter's notes."""
     from .portal import passport_context
 
     row = get_object_or_404(Call.objects.select_related("company", "connection"), uuid=uuid)
-    request.current_app = support.name
     template = "portal/parts/passport.html" if request.headers.get("X-Part") else "portal/call.html"
     with timezone.override(zoneinfo.ZoneInfo(row.company.time_zone)):
-        context = {**support.each_context(request), **passport_context(row)}
-        return TemplateResponse(request, template, context).render()
-
-
-support.pages.append(("calls/<uuid:uuid>/", passport_page, "call"))
+        return support.render(request, template, passport_context(row))

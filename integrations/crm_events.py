@@ -153,9 +153,14 @@ def take_up_again(commands: list[int], **_: Any) -> None:
 
 def troubles(credential: Credential) -> QuerySet[CrmEvent]:
     """Events of the last days that did not, or not yet, lead to what the CRM asked for; the newest first."""
-    lately = CrmEvent.objects.filter(credential=credential, received_at__gt=timezone.now() - LATELY)
+    return all_troubles().filter(credential=credential).order_by("-received_at")
+
+
+def all_troubles() -> QuerySet[CrmEvent]:
+    """The same of all accounts."""
+    lately = CrmEvent.objects.filter(received_at__gt=timezone.now() - LATELY)
     unfinished = Q(state__in=(State.FAILED, State.GIVEN_UP)) | (Q(state=State.NEW) & ~Q(error=""))
-    return lately.filter(unfinished | Q(outcome__in=dials.NOT_DIALLED)).order_by("-received_at")
+    return lately.filter(unfinished | Q(outcome__in=dials.NOT_DIALLED))
 
 
 def in_words(event: CrmEvent) -> str:

@@ -182,4 +182,11 @@ portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", 
 portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettext_lazy("People"), order=51)
 
 # They register their pages.
-from . import account_pages, coverage_pages, integration_pages, rule_pages, unwritten_pages  # noqa: E402, F401
+from . import (  # noqa: E402, F401
+    account_pages,
+    coverage_pages,
+    integration_pages,
+    rule_pages,
+    support_pages,
+    unwritten_pages,
+)
