@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
-from . import claims, clocks, crm_events, crm_setup, keeping, sync
+from . import claims, clocks, crm_events, crm_setup, keeping, replays, sync
 from .models import CallSync
 
 
@@ -78,3 +78,22 @@ def mend_after_a_clock_step() -> None:
 def sweep_crm_events() -> None:
     for event_id in crm_events.waiting():
         handle_crm_event.send(event_id)
+
+
+@dramatiq.actor(queue_name="default", priority=20, time_limit=600_000)
+def replay_events(replay_id: int) -> None:
+    """Try a batch of failed events again, and go on with the next one."""
+    again = replays.work(replay_id)
+    if again is not None:
+        replay_events.send_with_options(args=(replay_id,), delay=int(again * 1000) or None)
+
+
+@every(seconds=5)
+def sweep_replays() -> None:
+    for replay_id in replays.due():
+        replay_events.send(replay_id)
+
+
+@every(seconds=86_400)
+def forget_old_replays() -> None:
+    replays.forget_old()

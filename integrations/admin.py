@@ -21,7 +21,7 @@ from outbound.masking import mask
 from telephony.models import Call
 from telephony.passport import mask_fields
 
-from . import actors, crm_events
+from . import actors, crm_events, replays
 from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration
 
 
@@ -87,6 +87,13 @@ class CrmEventAdmin(FactAdmin):
     ordering = ["-id"]
     fields = ["received_at", "credential", "path", "state", "told", "attempts", "not_before", "command", "readable"]
     readonly_fields = fields
+    actions = ["try_again"]
+
+    @action(description=_("Try again what failed"))
+    def try_again(self, request: HttpRequest, chosen: QuerySet[CrmEvent]) -> None:
+        count = replays.renew(CrmEvent.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))))
+        text = ngettext("%(count)d event is tried again.", "%(count)d events are tried again.", count)
+        messages.success(request, text % {"count": count})
 
     @display(description=_("what came of it"))
     def told(self, event: CrmEvent) -> str:

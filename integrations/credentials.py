@@ -122,8 +122,9 @@ def store(credential: Credential, changes: Mapping[str, Any]) -> None:
         locked = Credential.objects.select_for_update(no_key=True).get(pk=credential.pk)
         account = locked.account_digest
         locked.values = {**locked.values, **changes}
-        locked.state, locked.state_words = Credential.State.READY, ""
-        locked.save(update_fields=["secrets", "account_digest", "domain", "state", "state_words", "webhook_digest"])
+        locked.state, locked.state_words, locked.stored_at = Credential.State.READY, "", timezone.now()
+        changed = ["secrets", "account_digest", "domain", "state", "state_words", "stored_at", "webhook_digest"]
+        locked.save(update_fields=changed)
         if locked.account_digest != account:
             installation.changed()  # what is remembered of its integrations names the account
     credential.refresh_from_db()

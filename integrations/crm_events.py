@@ -36,6 +36,8 @@ LEASE = timedelta(seconds=20)
 """Who has taken up an event and says nothing for so long has died."""
 PATIENCE = timedelta(days=1)
 LATELY = timedelta(days=7)
+LATE = timedelta(minutes=10)
+"""What an event says of the account's keys is old news by then, where the account was connected since."""
 HASTE = timedelta(seconds=90)
 """For so long somebody may sit and wait for what the CRM asked for: pauses stay as short as after `HASTY` tries."""
 HASTY = 2
@@ -125,6 +127,8 @@ def _do(row: CrmEvent, event: Event) -> Outcome:
     credential = row.credential
     if isinstance(event, DialRequested):
         return dials.handle(row, event)
+    if isinstance(event, SecretsChanged | Disconnected) and _overtaken(row):
+        return Outcome("overtaken")
     if isinstance(event, SecretsChanged):
         with hot_write():
             if SeenEvent.first(credential, event.key):  # later these secrets may be older than those we have
@@ -142,6 +146,12 @@ def _do(row: CrmEvent, event: Event) -> Outcome:
                 _disconnect(credential)
         return Outcome("disconnected")
     return Outcome()
+
+
+def _overtaken(row: CrmEvent) -> bool:
+    """An event that is tried again long afterwards says nothing of an account that was connected since."""
+    stored = row.credential.stored_at
+    return timezone.now() - row.received_at > LATE and stored is not None and stored > row.received_at
 
 
 @receiver(dials_refused, sender=Command)

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
@@ -17,12 +18,13 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Request
 from employees import installation
-from employees.models import Company, Employee
+from employees.models import Company, Employee, User
 from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 
 class Credential(models.Model):
-    """A named, encrypted set of secrets for one account of a CRM («учётные данные»)."""
+    """A named, encrypted set of secrets for one account of a CRM («учётные данные»). `stored_at`: when the CRM gave or
+    took secrets last."""
 
     class State(models.TextChoices):
         NEW = "new", _("not connected yet")
@@ -42,6 +44,7 @@ class Credential(models.Model):
     webhook_token = EncryptedCharField(max_length=64, editable=False)
     webhook_digest = models.CharField(max_length=64, unique=True, editable=False)
     refresh_lease = models.DateTimeField(null=True, editable=False)
+    stored_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -319,6 +322,7 @@ class CrmEvent(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new"),
             models.Index(fields=["credential", "-received_at"], name="crm_event_by_account"),
+            models.Index(fields=["credential", "id"], condition=Q(state__gte=2), name="crm_event_failed"),
         ]
 
     @property
@@ -341,3 +345,39 @@ class SeenEvent(models.Model):
     def first(cls, credential: Credential, key: str) -> bool:
         """Note a key; false when it was noted before. What has no key is never a repetition."""
         return not key or cls.objects.get_or_create(credential=credential, key=key[:200])[1]
+
+
+# --- The support desk -------------------------------------------------------------------------------------------------
+
+
+class Replay(models.Model):
+    """Events that failed alike, tried again after a mend: those of `vendor` whose error is `cause`, up to `until`.
+
+    `batch` are those that are under way, `reached` is the last one that was judged; whoever has the lease works.
+    """
+
+    class Kind(models.TextChoices):
+        PBX = "pbx", _("events of PBXs")
+        CRM = "crm", _("events of CRMs")
+
+    kind = models.CharField(max_length=3, choices=Kind)
+    vendor = models.CharField(max_length=32)
+    cause = models.TextField()
+    until = models.BigIntegerField()
+    reached = models.BigIntegerField(default=0)
+    batch = models.JSONField(default=list)
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=Q(finished_at=None), name="replay_open")]
+
+    @property
+    def understood(self) -> int:
+        return self.done - self.failed
