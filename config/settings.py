@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "employees.middleware.CurrentCompany",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "integrations.visits.SupportVisits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"

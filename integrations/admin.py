@@ -22,7 +22,7 @@ from telephony.models import Call
 from telephony.passport import mask_fields
 
 from . import actors, crm_events, replays
-from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration
+from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Visit, VisitChange
 
 
 @admin.register(Credential, site=support)
@@ -33,6 +33,12 @@ class CredentialAdmin(FactAdmin):
     list_select_related = ["company"]
     search_fields = ["name", "domain", "company__name"]
     fields = ["uuid", "company", "crm", "name", "domain", "state", "state_words", "created_at"]
+    readonly_fields = fields
+
+
+class VisitChangeInline(FactInline):
+    model = VisitChange
+    fields = ["at", "path", "status"]
     readonly_fields = fields
 
 
@@ -115,3 +121,17 @@ def passport_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
     template = "portal/parts/passport.html" if request.headers.get("X-Part") else "portal/call.html"
     with timezone.override(zoneinfo.ZoneInfo(row.company.time_zone)):
         return support.render(request, template, passport_context(row))
+
+
+@admin.register(Visit, site=support)
+class VisitAdmin(FactAdmin):
+    """Who of us looked at whose portal, as whom, when, why and from where."""
+
+    icon = "visibility"
+    list_display = ["began_at", "by_email", "company", "member_email", "reason", "listens", "writes_since", "over_at"]
+    list_filter = ["company"]
+    list_select_related = ["company"]
+    search_fields = ["by_email", "member_email", "company__name"]
+    ordering = ["-id"]
+    exclude = ["membership", "by"]
+    inlines = [VisitChangeInline]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Request
 from employees import installation
-from employees.models import Company, Employee, User
+from employees.models import Company, Employee, Membership, User
 from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 
@@ -381,3 +382,51 @@ class Replay(models.Model):
     @property
     def understood(self) -> int:
         return self.done - self.failed
+
+
+class Visit(models.Model):
+    """Support looks at a company's portal with the rights of one of its members, for a while and for a reason.
+
+    Nothing is changed before `writes_since`. What is said of people stays when they are gone.
+    """
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="visits", verbose_name=_("company"))
+    membership = models.ForeignKey(Membership, models.SET_NULL, null=True, related_name="+")
+    member_email = models.EmailField(_("as"))
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    by_email = models.EmailField(_("who"))
+    address = models.CharField(_("from where"), max_length=64, blank=True)
+    reason = models.TextField(_("why"), max_length=500)
+    listens = models.BooleanField(_("may listen to recordings"), default=False)
+    writes_since = models.DateTimeField(_("may change things since"), null=True)
+    write_reason = models.TextField(_("why it must be changed"), max_length=500, blank=True)
+    began_at = models.DateTimeField(_("began"), default=timezone.now)
+    until = models.DateTimeField(_("until"))
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    class Meta:
+        verbose_name = _("visit of support")
+        verbose_name_plural = _("visits of support")
+        permissions = [("write_on_visit", "Can change things while visiting a customer")]
+        indexes = [models.Index(fields=["company", "-began_at"], name="visit_by_company")]
+
+    def __str__(self) -> str:
+        return f"{self.by_email} → {self.member_email}"
+
+    @property
+    def over_at(self) -> datetime:
+        return self.ended_at or self.until
+
+
+class VisitChange(models.Model):
+    """Something that support did on a visit where it may change things."""
+
+    visit = models.ForeignKey(Visit, models.CASCADE, related_name="changes")
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    path = models.CharField(_("page"), max_length=300)
+    status = models.PositiveSmallIntegerField(_("answer"))
+
+    class Meta:
+        verbose_name = _("change on a visit")
+        verbose_name_plural = _("changes on visits")
+        ordering = ["at"]

@@ -190,4 +190,5 @@ from . import (  # noqa: E402, F401
     rule_pages,
     support_pages,
     unwritten_pages,
+    visit_pages,
 )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from employees.models import Company
 from employees.sites import support
 
-from . import customers, search, troubles
+from . import customers, search, troubles, visits
 from .customers import Customer
 from .models import Credential
 
@@ -40,6 +40,7 @@ def customer(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "title": company.name,
         "customer": row,
         "accounts": Credential.objects.filter(company=company),
+        "visits": visits.shown(company),
         "members": company.memberships.select_related("user").order_by("user__email"),
     }
     return support.render(request, "portal/desk/customer.html", context)

@@ -12,7 +12,17 @@ from django.utils import timezone
 
 from clients.models import Client, ClientPhone
 from employees.models import Company, Employee, EmployeePhone, Extension, Membership, Role, User
-from integrations.models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Lane, Rule, SeenEvent
+from integrations.models import (
+    CallSync,
+    Credential,
+    CrmEvent,
+    EmployeeMapping,
+    Integration,
+    Lane,
+    Rule,
+    SeenEvent,
+    Visit,
+)
 from telephony.models import (
     Call,
     CallAlias,
@@ -404,3 +414,18 @@ class SeenEventFactory(DjangoModelFactory):
 
     credential = factory.SubFactory(CredentialFactory)
     key = factory.Sequence(lambda n: f"event-{n}")
+
+
+class VisitFactory(DjangoModelFactory):
+    """A visit that has just begun and only looks."""
+
+    class Meta:
+        model = Visit
+
+    membership = factory.SubFactory(MembershipFactory)
+    company = factory.SelfAttribute("membership.company")
+    member_email = factory.SelfAttribute("membership.user.email")
+    by = factory.SubFactory(UserFactory, is_staff=True)
+    by_email = factory.SelfAttribute("by.email")
+    reason = "request 4711"
+    until = factory.LazyFunction(lambda: timezone.now() + timedelta(minutes=30))

@@ -32,6 +32,7 @@ def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: Worl
     make.ExchangeFactory(company=mine.company, call=mine.call)
     make.CommandFactory(connection=mine.connection)
     PbxWish.objects.create(company=mine.company, name="mine PBX")
+    make.VisitFactory(membership=mine.member)
     name = f"support:{row.opts.app_label}_{row.opts.model_name}"
     response = desk.get(reverse(f"{name}_changelist"))
     assert response.status_code == 200
