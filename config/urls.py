@@ -4,6 +4,7 @@ from django.urls import include, path
 from django.utils.module_loading import autodiscover_modules
 
 from employees.sites import portal, support
+from integrations.renewal_pages import oauth_return, renew
 from integrations.webhooks import receive
 from telephony.views import by_link
 
@@ -19,6 +20,8 @@ urlpatterns = [
     path("hooks/<slug:crm>/<path:path>", receive),
     path("i18n/", include("django.conf.urls.i18n")),
     path("recordings/<uuid:uuid>/<slug:proof>.<slug:extension>", by_link, name="recording_link"),
+    path("renew/<uuid:uuid>/<slug:proof>/", renew, name="renew"),
+    path("oauth/<slug:crm>/", oauth_return),
     path("support/", support.urls),
     path("", portal.urls),
 ]

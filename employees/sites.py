@@ -127,6 +127,10 @@ class PortalSite(_Site):
 
         return register
 
+    def view(self, name: str) -> View:
+        """A registered page's view with its rights, for an address that leads elsewhere too."""
+        return self._wrapped(next(page for page in self.pages if page.name == name))
+
     def in_menu(
         self, page: str, title: Any, icon: str, *, group: Any, order: int, inside: tuple[str, ...] = ()
     ) -> None:

@@ -49,9 +49,9 @@ def http_for(credential: Credential, *, purpose: str, call_id: int | None = None
     return exchanges.open_http(secrets=credential.secret_values, record=record, deadline=deadline)
 
 
-def authorise_url(credential: Credential, user_id: int | None) -> str:
-    """Where `user_id` goes to connect the account; empty where there is no such way."""
-    state = _signer.sign_object({"credential": str(credential.uuid), "user": user_id})
+def authorise_url(credential: Credential, user_id: int | None, **more: str) -> str:
+    """Where `user_id` goes to connect the account; empty where there is no such way. `more` comes back with him."""
+    state = _signer.sign_object({"credential": str(credential.uuid), "user": user_id, **more})
     return credential.adapter.authorise_url(credential.values, state)
 
 

@@ -430,3 +430,21 @@ class VisitChange(models.Model):
         verbose_name = _("change on a visit")
         verbose_name_plural = _("changes on visits")
         ordering = ["at"]
+
+
+class Renewal(models.Model):
+    """A link with which somebody without an account here gives a credential new keys, once. It dies when it is used,
+    revoked, old, or tried too often."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="renewals")
+    made_by = models.EmailField()
+    made_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    tries = models.PositiveSmallIntegerField(default=0)
+    used_at = models.DateTimeField(null=True)
+    used_from = models.CharField(max_length=64, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.credential} {self.made_at:%Y-%m-%d %H:%M}"
