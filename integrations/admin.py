@@ -22,7 +22,7 @@ from telephony.models import Call
 from telephony.passport import mask_fields
 
 from . import actors, crm_events, replays
-from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Visit, VisitChange
+from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Integration, Notice, Visit, VisitChange
 
 
 @admin.register(Credential, site=support)
@@ -135,3 +135,14 @@ class VisitAdmin(FactAdmin):
     ordering = ["-id"]
     exclude = ["membership", "by"]
     inlines = [VisitChangeInline]
+
+
+@admin.register(Notice, site=support)
+class NoticeAdmin(FactAdmin):
+    icon = "notifications"
+    list_display = ["opened_at", "company", "text", "told_at", "closed_at", "mended", "end_told_at"]
+    list_filter = ["mended", "company"]
+    list_select_related = ["company"]
+    search_fields = ["text"]
+    ordering = ["-id"]
+    exclude = ["link", "lease_until"]

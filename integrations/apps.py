@@ -21,4 +21,4 @@ class IntegrationsConfig(AppConfig):
                 models.Rule.numbers.through,
             ),
         )
-        from . import actors, plan, routing  # noqa: F401  (they listen to telephony)
+        from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)

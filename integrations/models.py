@@ -448,3 +448,44 @@ class Renewal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.credential} {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class Notice(models.Model):
+    """A trouble that managers are told of once, and once more when it is over (`mended`: because it works again).
+
+    `text` is in the company's language. Whoever has the lease is about to tell it.
+    """
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="notices", verbose_name=_("company"))
+    cause = models.CharField(_("cause"), max_length=300)
+    text = models.TextField(_("text"))
+    link = models.CharField(max_length=300)
+    opened_at = models.DateTimeField(_("opened"), default=timezone.now)
+    told_at = models.DateTimeField(_("told"), null=True)
+    closed_at = models.DateTimeField(_("closed"), null=True)
+    mended = models.BooleanField(_("works again"), default=False)
+    end_told_at = models.DateTimeField(_("end told"), null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "cause"], condition=Q(closed_at=None), name="one_open_notice_per_cause"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["company", "-opened_at"], name="notice_by_company"),
+            models.Index(fields=["company"], condition=Q(mended=True, end_told_at=None), name="notice_end_untold"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class NoticeChoice(models.Model):
+    """Whether a member wants notices by e-mail; without a row he does."""
+
+    membership = models.OneToOneField(Membership, models.CASCADE, related_name="notice_choice")
+    by_email = models.BooleanField(_("send me notices by e-mail"), default=True)

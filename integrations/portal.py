@@ -186,6 +186,7 @@ from . import (  # noqa: E402, F401
     account_pages,
     coverage_pages,
     integration_pages,
+    notice_pages,
     renewal_pages,
     replay_pages,
     rule_pages,

@@ -22,7 +22,7 @@ from telephony.hot import Constant
 from telephony.models import Call, Connection, InboxEvent, Recording
 from telephony.recordings import waiting_for_storage
 
-from . import crm_events
+from . import crm_events, unwritten
 from .models import Credential, Integration
 from .unwritten import Chosen
 
@@ -58,6 +58,13 @@ def by_company(companies: Companies) -> defaultdict[int, list[Trouble]]:
         for trouble in source(companies):
             found[trouble.company_id].append(trouble)
     return found
+
+
+def to_be_told(companies: Companies) -> Iterator[Trouble]:
+    """What managers are told of by e-mail, and what they were told of and is not over: calls that were not written by
+    cause, since another cause is another trouble."""
+    for source in (_accounts, _lines, _silent, _storage, _coverage, _causes):
+        yield from source(companies)
 
 
 def _accounts(companies: Companies) -> Iterator[Trouble]:
@@ -101,6 +108,20 @@ def _parked(companies: Companies) -> Iterator[Trouble]:
             count,
         )
         yield Trouble(company_id, "parked", "danger", "block", text % {"count": count}, reverse("portal:unwritten"))
+
+
+def _causes(companies: Companies) -> Iterator[Trouble]:
+    for group in unwritten.groups(Chosen(Credential.objects.filter(company__in=companies))):
+        text = ngettext(
+            "%(count)d call could not be written into “%(name)s”: %(title)s. %(words)s",
+            "%(count)d calls could not be written into “%(name)s”: %(title)s. %(words)s",
+            group.count,
+        )
+        values = {"count": group.count, "name": group.credential, "title": group.title, "words": group.words}
+        cause = f"unwritten:{group.credential.uuid}:{group.cause}"
+        tone = "danger" if group.parked else "warning"
+        link = reverse("portal:unwritten")
+        yield Trouble(group.credential.company_id, cause, tone, "block", (text % values).strip(), link)
 
 
 def _storage(companies: Companies) -> Iterator[Trouble]:

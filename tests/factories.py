@@ -19,6 +19,7 @@ from integrations.models import (
     EmployeeMapping,
     Integration,
     Lane,
+    Notice,
     Rule,
     SeenEvent,
     Visit,
@@ -429,3 +430,13 @@ class VisitFactory(DjangoModelFactory):
     by_email = factory.SelfAttribute("by.email")
     reason = "request 4711"
     until = factory.LazyFunction(lambda: timezone.now() + timedelta(minutes=30))
+
+
+class NoticeFactory(DjangoModelFactory):
+    class Meta:
+        model = Notice
+
+    company = factory.SubFactory(CompanyFactory)
+    cause = factory.Sequence(lambda n: f"storage:{n}")
+    text = "The storage is full."
+    link = "/calls/"
