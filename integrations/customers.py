@@ -12,6 +12,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from employees.models import Company
+from telephony import pulse
 from telephony.models import Call, Connection
 from telephony.silence import with_last_event
 
@@ -53,7 +54,7 @@ def attach_pulse(customers: Sequence[Customer]) -> None:
     """Last events, calls of the last day, what is parked and refused, of these few."""
     companies = _these(row.company for row in customers)
     connections: defaultdict[int, list[Connection]] = defaultdict(list)
-    for connection in with_last_event(Connection.objects.filter(company__in=companies)).order_by("name"):
+    for connection in _connections(companies):
         connections[connection.company_id].append(connection)
     accounts = Credential.objects.filter(company__in=companies)
     calls = Call.objects.filter(company__in=companies, started_at__gt=timezone.now() - DAY)
@@ -67,6 +68,18 @@ def attach_pulse(customers: Sequence[Customer]) -> None:
         row.connections = connections[row.company.pk]
         for name, count in counts.items():
             setattr(row, name, count.get(row.company.pk, 0))
+
+
+def _connections(companies: troubles.Companies) -> Iterable[Any]:
+    rows = Connection.objects.filter(company__in=companies).select_related("company")
+    return with_last_event(rows).order_by("name")
+
+
+def attach_history(customer: Customer) -> None:
+    """`strip` of each connection: its last days."""
+    strips = pulse.of(customer.connections)
+    for row in customer.connections:
+        row.strip = strips[row.pk]
 
 
 def _these(companies: Iterable[Company]) -> troubles.Companies:

@@ -36,6 +36,7 @@ def customer(request: HttpRequest, uuid: UUID) -> HttpResponse:
     company = get_object_or_404(Company, uuid=uuid)
     row = Customer(company, troubles.of(company))
     customers.attach_pulse([row])
+    customers.attach_history(row)
     context = {
         "title": company.name,
         "customer": row,

@@ -155,7 +155,7 @@ def test_pressing_the_button_is_not_yet_success(world: SimpleNamespace, clock: A
 
 def test_a_line_that_is_down(world: SimpleNamespace, clock: Any) -> None:
     line = Listening.objects.create(connection=world.connection, down_since=timezone.now(), error="no route to host")
-    (letter,) = pass_by(clock, 10)
+    (letter,) = pass_by(clock, 20)
     assert "no route to host" in letter.body
     line.up_since, line.down_since = timezone.now(), None
     line.save()
@@ -175,7 +175,7 @@ def test_a_pbx_that_fell_silent(world: SimpleNamespace, clock: Any) -> None:
 
 def test_what_is_switched_off_does_not_work_again(world: SimpleNamespace, clock: Any) -> None:
     Listening.objects.create(connection=world.connection, down_since=timezone.now(), error="no route to host")
-    pass_by(clock, 10)
+    pass_by(clock, 20)
     world.connection.active = False
     world.connection.save()
     assert pass_by(clock, 60) == []
