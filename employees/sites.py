@@ -215,16 +215,16 @@ class SupportSite(_Site):
         super().__init__(name)
         self.pages: list[tuple[str, View, str]] = []
         """Pages beside the lists: route, view, name."""
-        self.menu: list[tuple[str, Any, str]] = []
-        """Of these the ones in the menu: name, title, icon."""
+        self.menu: list[tuple[int, str, Any, str]] = []
+        """Of these the ones in the menu: order, name, title, icon."""
 
-    def page(self, route: str, *, name: str, title: Any = "", icon: str = "") -> Callable[[View], View]:
-        """Register a page beside the lists; with a title it stands in the menu, in the order of registration."""
+    def page(self, route: str, *, name: str, title: Any = "", icon: str = "", order: int = 0) -> Callable[[View], View]:
+        """Register a page beside the lists; with a title it stands in the menu above them."""
 
         def register(view: View) -> View:
             self.pages.append((route, view, name))
             if title:
-                self.menu.append((name, title, icon))
+                self.menu.append((order, name, title, icon))
             return view
 
         return register
@@ -257,7 +257,7 @@ class SupportSite(_Site):
                 "has_permission": True,
                 "icon": icon,
             }
-            for name, title, icon in self.menu
+            for _order, name, title, icon in sorted(self.menu, key=lambda row: row[0])
         ]
         return [{"title": "", "items": desk}, *self._lists(request)]
 

@@ -17,7 +17,7 @@ from . import actors, replays
 from .models import Replay
 
 
-@support.page("failed/", name="failed_events", title=gettext_lazy("Not understood"), icon="unknown_document")
+@support.page("failed/", name="failed_events", title=gettext_lazy("Not understood"), icon="unknown_document", order=4)
 def failed_events(request: HttpRequest) -> HttpResponse:
     """Causes, and replays with their progress; with the header `X-Part` the latter alone."""
     if request.headers.get("X-Part"):

@@ -7,11 +7,13 @@ from uuid import UUID
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from employees.models import Company
 from employees.sites import support
+from telephony.coverage import zone_of
 
 from . import customers, search, troubles, visits
 from .customers import Customer
@@ -20,7 +22,7 @@ from .models import Credential
 PAGE = 50
 
 
-@support.page("", name="index", title=gettext_lazy("Customers"), icon="monitor_heart")
+@support.page("", name="index", title=gettext_lazy("Customers"), icon="monitor_heart", order=1)
 def customer_list(request: HttpRequest) -> HttpResponse:
     """All customers, the worst first."""
     name = request.GET.get("q", "")
@@ -44,10 +46,11 @@ def customer(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "visits": visits.shown(company),
         "members": company.memberships.select_related("user").order_by("user__email"),
     }
-    return support.render(request, "portal/desk/customer.html", context)
+    with timezone.override(zone_of(company)):
+        return support.render(request, "portal/desk/customer.html", context)
 
 
-@support.page("find/", name="find", title=gettext_lazy("Search"), icon="search")
+@support.page("find/", name="find", title=gettext_lazy("Search"), icon="search", order=2)
 def find(request: HttpRequest) -> HttpResponse:
     """A number, an id or a name, over all companies."""
     asked = request.GET.get("q", "").strip()

@@ -160,7 +160,7 @@ def _supported(request: HttpRequest) -> QuerySet[Credential]:
     return _named(Credential.objects.all(), "company__uuid", company) if company else Credential.objects.all()
 
 
-@support.page("unwritten/", name="unwritten", title=TITLE, icon="sync_problem")
+@support.page("unwritten/", name="unwritten", title=TITLE, icon="sync_problem", order=3)
 def support_overview(request: HttpRequest) -> HttpResponse:
     context = {**_overview(_supported(request), request), "companies": Company.objects.order_by("name")}
     context["company"] = request.GET.get("company", "")
