@@ -5,6 +5,7 @@ from __future__ import annotations
 import dramatiq
 from django.db.models import QuerySet
 
+from telephony.actors import LAST
 from telephony.hot import hot_write, persistently
 from telephony.schedule import every
 
@@ -80,7 +81,7 @@ def sweep_crm_events() -> None:
         handle_crm_event.send(event_id)
 
 
-@dramatiq.actor(queue_name="default", priority=20, time_limit=600_000)
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=600_000)
 def replay_events(replay_id: int) -> None:
     """Try a batch of failed events again, and go on with the next one."""
     again = replays.work(replay_id)

@@ -172,8 +172,8 @@ def _coverage(companies: Companies) -> Iterator[Trouble]:
 
 
 def _history(companies: Companies) -> Iterator[Trouble]:
-    """Nobody can say whether a day is whole."""
-    for run in history.unanswered(companies):
+    """Nobody can say whether a day is whole: once for each connection."""
+    for run in {run.connection_id: run for run in history.unanswered(companies)}.values():
         said = _("The history of “%(name)s” could not be asked: %(words)s")
         text = said % {"name": run.connection.name, "words": run.error}
         link = reverse("portal:coverage", args=[run.connection.uuid])
