@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "employees.middleware.CurrentCompany",
     "employees.middleware.LastSeen",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "integrations.visits.SupportVisits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"

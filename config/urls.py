@@ -5,6 +5,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from employees.signin import sign_in, sign_out
 from employees.sites import portal, support
+from integrations.renewal_pages import oauth_return, renew
 from integrations.webhooks import receive
 from telephony.views import by_link
 
@@ -23,6 +24,8 @@ urlpatterns = [
     path("accounts/", include("employees.account_urls")),
     path("login/", sign_in, name="account_login"),
     path("logout/", sign_out, name="account_logout"),
+    path("renew/<uuid:uuid>/<slug:proof>/", renew, name="renew"),
+    path("oauth/<slug:crm>/", oauth_return),
     path("support/", support.urls),
     path("", portal.urls),
 ]

@@ -129,6 +129,10 @@ class PortalSite(_Site):
 
         return register
 
+    def view(self, name: str) -> View:
+        """A registered page's view with its rights, for an address that leads elsewhere too."""
+        return self._wrapped(next(page for page in self.pages if page.name == name))
+
     def in_menu(
         self,
         page: str,
@@ -223,6 +227,23 @@ class SupportSite(_Site):
         super().__init__(name)
         self.pages: list[tuple[str, View, str]] = []
         """Pages beside the lists: route, view, name."""
+        self.menu: list[tuple[int, str, Any, str]] = []
+        """Of these the ones in the menu: order, name, title, icon."""
+
+    def page(self, route: str, *, name: str, title: Any = "", icon: str = "", order: int = 0) -> Callable[[View], View]:
+        """Register a page beside the lists; with a title it stands in the menu above them."""
+
+        def register(view: View) -> View:
+            self.pages.append((route, view, name))
+            if title:
+                self.menu.append((order, name, title, icon))
+            return view
+
+        return register
+
+    def render(self, request: HttpRequest, template: str, context: dict[str, Any] | None = None) -> HttpResponse:
+        request.current_app = self.name
+        return TemplateResponse(request, template, {**self.each_context(request), **(context or {})}).render()
 
     def extra_urls(self) -> list[URLPattern]:
         return [path(route, cast("Any", self.admin_view(view)), name=name) for route, view, name in self.pages]
@@ -239,6 +260,20 @@ class SupportSite(_Site):
         return HttpResponseRedirect(f"{there}?{query}" if query else there)
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        here = request.resolver_match.url_name if request.resolver_match else ""
+        desk = [
+            {
+                "title": title,
+                "link": reverse(f"{self.name}:{name}"),
+                "active": here == name,
+                "has_permission": True,
+                "icon": icon,
+            }
+            for _order, name, title, icon in sorted(self.menu, key=lambda row: row[0])
+        ]
+        return [{"title": "", "items": desk}, *self._lists(request)]
+
+    def _lists(self, request: HttpRequest) -> list[dict[str, Any]]:
         return [
             {
                 "title": app["name"],

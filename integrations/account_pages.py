@@ -85,7 +85,7 @@ def _form(request: HttpRequest, row: Credential, extra: dict[str, Any] | None = 
         "adapter": adapter,
         "name_form": title,
         "keys": keys,
-        "can_connect": _can_connect(saved),
+        "can_connect": can_connect(saved),
         "oauth_address": _oauth_url(row.crm) if Capability.OAUTH in adapter.capabilities else "",
         "guide": guide(adapter.folder, **_places(saved, row.crm)),
         "events": _events(saved) if saved else [],
@@ -102,7 +102,7 @@ def _events(row: Credential) -> list[CrmEvent]:
     return found
 
 
-def _can_connect(row: Credential | None) -> bool:
+def can_connect(row: Credential | None) -> bool:
     if row is None or Capability.OAUTH not in row.adapter.capabilities:
         return False
     return bool(row.adapter.authorise_url(row.values, "state"))
@@ -163,7 +163,7 @@ def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
     try:
         checks = credentials.speaking(row, http, lambda secrets: row.adapter.check(http, secrets))
     except OutboundError as error:
-        messages.error(request, _explained(row, error))
+        messages.error(request, explained(row, error))
         return onward(request, "portal:credential", row.uuid)
     row.refresh_from_db()
     proven = (
@@ -175,7 +175,7 @@ def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _form(request, row, {"checks": checks})
 
 
-def _explained(row: Credential, error: OutboundError) -> str:
+def explained(row: Credential, error: OutboundError) -> str:
     words = unreachable(row.adapter.title, error.kind, error.words)
     cure = row.adapter.errors_help(error)
     return f"{words}. {cure}" if cure else words
@@ -210,7 +210,7 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
         credentials.store(row, tokens)
         audit.note(row, [audit.secret_line(gettext_lazy("access that the CRM gave"))])
     except OutboundError as error:
-        messages.error(request, _explained(row, error))
+        messages.error(request, explained(row, error))
         return redirect("portal:credential", row.uuid)
     sync.resume(row)
     crm_lists.forget(row)
@@ -237,7 +237,7 @@ def prepare(request: HttpRequest, row: Credential) -> None:
         crm_setup.prepare(row)
     except OutboundError as error:
         said = _("The CRM was not set up completely: %(words)s Use “Set up in the CRM” on the account's page again.")
-        messages.warning(request, said % {"words": _explained(row, error)})
+        messages.warning(request, said % {"words": explained(row, error)})
 
 
 def retire(request: HttpRequest, row: Credential) -> None:
@@ -246,7 +246,7 @@ def retire(request: HttpRequest, row: Credential) -> None:
         crm_setup.retire(row)
     except OutboundError as error:
         said = _("The CRM could not be told that the integration is off: %(words)s")
-        messages.warning(request, said % {"words": _explained(row, error)})
+        messages.warning(request, said % {"words": explained(row, error)})
 
 
 @portal.page("credentials/<uuid:uuid>/prepare/", name="credential_prepare", right=Right.MANAGE, posts=True)
@@ -265,5 +265,5 @@ portal.in_menu(
     "key",
     group=SETTINGS,
     order=31,
-    inside=("credential", "credential_new"),
+    inside=("credential", "credential_new", "renewals"),
 )

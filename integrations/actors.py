@@ -12,7 +12,7 @@ from telephony.hot import hot_write, persistently
 from telephony.models import Call
 from telephony.schedule import every
 
-from . import claims, clocks, crm_events, crm_setup, keeping, lookups, sync
+from . import claims, clocks, crm_events, crm_setup, keeping, lookups, replays, sync
 from .models import CallSync, Credential
 
 _exports = threading.BoundedSemaphore(2)
@@ -112,3 +112,22 @@ def mend_after_a_clock_step() -> None:
 def sweep_crm_events() -> None:
     for event_id in crm_events.waiting():
         handle_crm_event.send(event_id)
+
+
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=600_000)
+def replay_events(replay_id: int) -> None:
+    """Try a batch of failed events again, and go on with the next one."""
+    again = replays.work(replay_id)
+    if again is not None:
+        replay_events.send_with_options(args=(replay_id,), delay=int(again * 1000) or None)
+
+
+@every(seconds=5)
+def sweep_replays() -> None:
+    for replay_id in replays.due():
+        replay_events.send(replay_id)
+
+
+@every(seconds=86_400)
+def forget_old_replays() -> None:
+    replays.forget_old()

@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -22,8 +21,8 @@ from outbound.masking import mask
 from telephony.models import Call
 from telephony.passport import mask_fields
 
-from . import actors, crm_events
-from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Export, Integration
+from . import actors, crm_events, replays
+from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Export, Integration, Notice, Visit, VisitChange
 
 
 @admin.register(Credential, site=support)
@@ -34,6 +33,12 @@ class CredentialAdmin(FactAdmin):
     list_select_related = ["company"]
     search_fields = ["name", "domain", "company__name"]
     fields = ["uuid", "company", "crm", "name", "domain", "state", "state_words", "created_at"]
+    readonly_fields = fields
+
+
+class VisitChangeInline(FactInline):
+    model = VisitChange
+    fields = ["at", "path", "status"]
     readonly_fields = fields
 
 
@@ -98,6 +103,13 @@ class CrmEventAdmin(FactAdmin):
     ordering = ["-id"]
     fields = ["received_at", "credential", "path", "state", "told", "attempts", "not_before", "command", "readable"]
     readonly_fields = fields
+    actions = ["try_again"]
+
+    @action(description=_("Try again what failed"))
+    def try_again(self, request: HttpRequest, chosen: QuerySet[CrmEvent]) -> None:
+        count = replays.renew(CrmEvent.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))))
+        text = ngettext("%(count)d event is tried again.", "%(count)d events are tried again.", count)
+        messages.success(request, text % {"count": count})
 
     @display(description=_("what came of it"))
     def told(self, event: CrmEvent) -> str:
@@ -110,16 +122,37 @@ class CrmEventAdmin(FactAdmin):
         return format_html('<pre class="cb-pre">{}</pre>', text)
 
 
+@support.page("calls/<uuid:uuid>/", name="call")
 def passport_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The passport as support sees it: of any company, with the adapter's notes."""
     from .portal import passport_context
 
     row = get_object_or_404(Call.objects.select_related("company", "connection"), uuid=uuid)
-    request.current_app = support.name
     template = "portal/parts/passport.html" if request.headers.get("X-Part") else "portal/call.html"
     with timezone.override(zoneinfo.ZoneInfo(row.company.time_zone)):
-        context = {**support.each_context(request), **passport_context(row)}
-        return TemplateResponse(request, template, context).render()
+        return support.render(request, template, passport_context(row))
 
 
-support.pages.append(("calls/<uuid:uuid>/", passport_page, "call"))
+@admin.register(Visit, site=support)
+class VisitAdmin(FactAdmin):
+    """Who of us looked at whose portal, as whom, when, why and from where."""
+
+    icon = "visibility"
+    list_display = ["began_at", "by_email", "company", "member_email", "reason", "listens", "writes_since", "over_at"]
+    list_filter = ["company"]
+    list_select_related = ["company"]
+    search_fields = ["by_email", "member_email", "company__name"]
+    ordering = ["-id"]
+    exclude = ["membership", "by"]
+    inlines = [VisitChangeInline]
+
+
+@admin.register(Notice, site=support)
+class NoticeAdmin(FactAdmin):
+    icon = "notifications"
+    list_display = ["opened_at", "company", "text", "told_at", "closed_at", "mended", "end_told_at"]
+    list_filter = ["mended", "company"]
+    list_select_related = ["company"]
+    search_fields = ["text"]
+    ordering = ["-id"]
+    exclude = ["link", "lease_until"]

@@ -50,6 +50,7 @@ class IntegrationsConfig(AppConfig):
             "place",
             "direction",
             "outcome",
+            "client",
             "numbers",
             "settings",
             title=_("rule"),
@@ -57,4 +58,4 @@ class IntegrationsConfig(AppConfig):
             company=lambda row: row.integration.company_id,
             name=lambda row: str(row.integration),
         )
-        from . import actors, plan, routing  # noqa: F401  (they listen to telephony)
+        from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)

@@ -49,9 +49,9 @@ def http_for(credential: Credential, *, purpose: str, call_id: int | None = None
     return exchanges.open_http(secrets=credential.secret_values, record=record, deadline=deadline)
 
 
-def authorise_url(credential: Credential, user_id: int | None) -> str:
-    """Where `user_id` goes to connect the account; empty where there is no such way."""
-    state = _signer.sign_object({"credential": str(credential.uuid), "user": user_id})
+def authorise_url(credential: Credential, user_id: int | None, **more: str) -> str:
+    """Where `user_id` goes to connect the account; empty where there is no such way. `more` comes back with him."""
+    state = _signer.sign_object({"credential": str(credential.uuid), "user": user_id, **more})
     return credential.adapter.authorise_url(credential.values, state)
 
 
@@ -122,8 +122,9 @@ def store(credential: Credential, changes: Mapping[str, Any]) -> None:
         locked = Credential.objects.select_for_update(no_key=True).get(pk=credential.pk)
         account = locked.account_digest
         locked.values = {**locked.values, **changes}
-        locked.state, locked.state_words = Credential.State.READY, ""
-        locked.save(update_fields=["secrets", "account_digest", "domain", "state", "state_words", "webhook_digest"])
+        locked.state, locked.state_words, locked.stored_at = Credential.State.READY, "", timezone.now()
+        changed = ["secrets", "account_digest", "domain", "state", "state_words", "stored_at", "webhook_digest"]
+        locked.save(update_fields=changed)
         if locked.account_digest != account:
             installation.changed()  # what is remembered of its integrations names the account
     credential.refresh_from_db()

@@ -36,6 +36,8 @@ LEASE = timedelta(seconds=20)
 """Who has taken up an event and says nothing for so long has died."""
 PATIENCE = timedelta(days=1)
 LATELY = timedelta(days=7)
+LATE = timedelta(minutes=10)
+"""What an event says of the account's keys is old news by then, where the account was connected since."""
 HASTE = timedelta(seconds=90)
 """For so long somebody may sit and wait for what the CRM asked for: pauses stay as short as after `HASTY` tries."""
 HASTY = 2
@@ -125,6 +127,8 @@ def _do(row: CrmEvent, event: Event) -> Outcome:
     credential = row.credential
     if isinstance(event, DialRequested):
         return dials.handle(row, event)
+    if isinstance(event, SecretsChanged | Disconnected) and _overtaken(row):
+        return Outcome("overtaken")
     if isinstance(event, SecretsChanged):
         with hot_write():
             if SeenEvent.first(credential, event.key):  # later these secrets may be older than those we have
@@ -144,6 +148,12 @@ def _do(row: CrmEvent, event: Event) -> Outcome:
     return Outcome()
 
 
+def _overtaken(row: CrmEvent) -> bool:
+    """An event that is tried again long afterwards says nothing of an account that was connected since."""
+    stored = row.credential.stored_at
+    return timezone.now() - row.received_at > LATE and stored is not None and stored > row.received_at
+
+
 @receiver(dials_refused, sender=Command)
 def take_up_again(commands: list[int], **_: Any) -> None:
     """The PBX took a dial and refuses it afterwards: what the CRM has opened for it is closed after all."""
@@ -153,9 +163,14 @@ def take_up_again(commands: list[int], **_: Any) -> None:
 
 def troubles(credential: Credential) -> QuerySet[CrmEvent]:
     """Events of the last days that did not, or not yet, lead to what the CRM asked for; the newest first."""
-    lately = CrmEvent.objects.filter(credential=credential, received_at__gt=timezone.now() - LATELY)
+    return all_troubles().filter(credential=credential).order_by("-received_at")
+
+
+def all_troubles() -> QuerySet[CrmEvent]:
+    """The same of all accounts."""
+    lately = CrmEvent.objects.filter(received_at__gt=timezone.now() - LATELY)
     unfinished = Q(state__in=(State.FAILED, State.GIVEN_UP)) | (Q(state=State.NEW) & ~Q(error=""))
-    return lately.filter(unfinished | Q(outcome__in=dials.NOT_DIALLED)).order_by("-received_at")
+    return lately.filter(unfinished | Q(outcome__in=dials.NOT_DIALLED))
 
 
 def in_words(event: CrmEvent) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -18,13 +19,14 @@ from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Request
 from employees import installation
-from employees.models import Company, Employee, User
+from employees.models import Company, Employee, Membership, User
 from telephony import spreadsheets
 from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 
 class Credential(models.Model):
-    """A named, encrypted set of secrets for one account of a CRM («учётные данные»)."""
+    """A named, encrypted set of secrets for one account of a CRM («учётные данные»). `stored_at`: when the CRM gave or
+    took secrets last."""
 
     class State(models.TextChoices):
         NEW = "new", _("not connected yet")
@@ -44,6 +46,7 @@ class Credential(models.Model):
     webhook_token = EncryptedCharField(max_length=64, editable=False)
     webhook_digest = models.CharField(max_length=64, unique=True, editable=False)
     refresh_lease = models.DateTimeField(null=True, editable=False)
+    stored_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -321,6 +324,7 @@ class CrmEvent(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(state=0), name="crm_event_new"),
             models.Index(fields=["credential", "-received_at"], name="crm_event_by_account"),
+            models.Index(fields=["credential", "id"], condition=Q(state__gte=2), name="crm_event_failed"),
         ]
 
     @property
@@ -401,3 +405,146 @@ class Export(models.Model):
     def name(self) -> str:
         """What the file is called on the reader's disk."""
         return f"calls-{self.created_at:%Y-%m-%d-%H%M}.{self.format}"
+
+
+# --- The support desk -------------------------------------------------------------------------------------------------
+
+
+class Replay(models.Model):
+    """Events that failed alike, tried again after a mend: those of `vendor` whose error is `cause`, up to `until`.
+
+    `batch` are those that are under way, `reached` is the last one that was judged; whoever has the lease works.
+    """
+
+    class Kind(models.TextChoices):
+        PBX = "pbx", _("events of PBXs")
+        CRM = "crm", _("events of CRMs")
+
+    kind = models.CharField(max_length=3, choices=Kind)
+    vendor = models.CharField(max_length=32)
+    cause = models.TextField()
+    until = models.BigIntegerField()
+    reached = models.BigIntegerField(default=0)
+    batch = models.JSONField(default=list)
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=Q(finished_at=None), name="replay_open")]
+
+    @property
+    def understood(self) -> int:
+        return self.done - self.failed
+
+
+class Visit(models.Model):
+    """Support looks at a company's portal with the rights of one of its members, for a while and for a reason.
+
+    Nothing is changed before `writes_since`. What is said of people stays when they are gone.
+    """
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="visits", verbose_name=_("company"))
+    membership = models.ForeignKey(Membership, models.SET_NULL, null=True, related_name="+")
+    member_email = models.EmailField(_("as"))
+    by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    by_email = models.EmailField(_("who"))
+    address = models.CharField(_("from where"), max_length=64, blank=True)
+    reason = models.TextField(_("why"), max_length=500)
+    listens = models.BooleanField(_("may listen to recordings"), default=False)
+    writes_since = models.DateTimeField(_("may change things since"), null=True)
+    write_reason = models.TextField(_("why it must be changed"), max_length=500, blank=True)
+    began_at = models.DateTimeField(_("began"), default=timezone.now)
+    until = models.DateTimeField(_("until"))
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    class Meta:
+        verbose_name = _("visit of support")
+        verbose_name_plural = _("visits of support")
+        permissions = [("write_on_visit", "Can change things while visiting a customer")]
+        indexes = [models.Index(fields=["company", "-began_at"], name="visit_by_company")]
+
+    def __str__(self) -> str:
+        return f"{self.by_email} → {self.member_email}"
+
+    @property
+    def over_at(self) -> datetime:
+        return self.ended_at or self.until
+
+
+class VisitChange(models.Model):
+    """Something that support did on a visit where it may change things."""
+
+    visit = models.ForeignKey(Visit, models.CASCADE, related_name="changes")
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    path = models.CharField(_("page"), max_length=300)
+    status = models.PositiveSmallIntegerField(_("answer"))
+
+    class Meta:
+        verbose_name = _("change on a visit")
+        verbose_name_plural = _("changes on visits")
+        ordering = ["at"]
+
+
+class Renewal(models.Model):
+    """A link with which somebody without an account here gives a credential new keys, once. It dies when it is used,
+    revoked, old, or tried too often."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="renewals")
+    made_by = models.EmailField()
+    made_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    tries = models.PositiveSmallIntegerField(default=0)
+    used_at = models.DateTimeField(null=True)
+    used_from = models.CharField(max_length=64, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.credential} {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class Notice(models.Model):
+    """A trouble that managers are told of once, and once more when it is over (`mended`: because it works again).
+
+    `text` is in the company's language. Whoever has the lease is about to tell it.
+    """
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="notices", verbose_name=_("company"))
+    cause = models.CharField(_("cause"), max_length=300)
+    text = models.TextField(_("text"))
+    link = models.CharField(max_length=300)
+    opened_at = models.DateTimeField(_("opened"), default=timezone.now)
+    told_at = models.DateTimeField(_("told"), null=True)
+    closed_at = models.DateTimeField(_("closed"), null=True)
+    mended = models.BooleanField(_("works again"), default=False)
+    end_told_at = models.DateTimeField(_("end told"), null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "cause"], condition=Q(closed_at=None), name="one_open_notice_per_cause"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["company", "-opened_at"], name="notice_by_company"),
+            models.Index(fields=["company"], condition=Q(mended=True, end_told_at=None), name="notice_end_untold"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class NoticeChoice(models.Model):
+    """Whether a member wants notices by e-mail; without a row he does."""
+
+    membership = models.OneToOneField(Membership, models.CASCADE, related_name="notice_choice")
+    by_email = models.BooleanField(_("send me notices by e-mail"), default=True)

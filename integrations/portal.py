@@ -195,8 +195,13 @@ from . import (  # noqa: E402, F401
     export_pages,
     integration_pages,
     missed_pages,
+    notice_pages,
+    renewal_pages,
+    replay_pages,
     rule_pages,
     start_pages,
+    support_pages,
     trial_pages,
     unwritten_pages,
+    visit_pages,
 )

@@ -1,150 +1,234 @@
-"""What needs somebody: shown on the overview, each with the page where it is put right."""
+"""What needs somebody: shown on the overview, each with the page where it is put right. Asked for one company or for
+all of them at once, in the same few queries."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.db.models import Count, Min, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from employees.models import Company, Extension
-from telephony import coverage, history
-from telephony.models import Call, Connection, HistoryRun, InboxEvent, Recording
+from telephony import coverage, history, silence
+from telephony.hot import Constant
+from telephony.models import Call, Connection, InboxEvent, Recording
 from telephony.recordings import waiting_for_storage
 
-from . import crm_events
+from . import crm_events, unwritten
 from .models import Credential, Integration
 from .unwritten import Chosen
+
+Companies = QuerySet[Company]
 
 
 @dataclass(frozen=True)
 class Trouble:
+    """`cause` stays the same as long as the trouble lasts."""
+
+    company_id: int
+    cause: str
     tone: str
     icon: str
     text: str
     link: str
 
+    @property
+    def grave(self) -> bool:
+        return self.tone == "danger"
+
 
 def of(company: Company) -> list[Trouble]:
-    """The worst first."""
-    found = [*_accounts(company), *_parked(company), *_storage(company), *_failed_events(company)]
-    found += [*_crm_events(company), *_coverage(company), *_extensions(company)]
-    return [*found, *_switched_off(company), *_recordings(company)]
+    """The worst first, and at last what the company has chosen itself."""
+    this = Company.objects.filter(pk=company.pk)
+    return [*by_company(this)[company.pk], *_switched_off(this), *_recordings(this)]
 
 
-def _accounts(company: Company) -> list[Trouble]:
-    rows = Credential.objects.filter(company=company).exclude(state=Credential.State.READY)
-    found = []
-    for row in rows:
+def by_company(companies: Companies) -> defaultdict[int, list[Trouble]]:
+    """What needs somebody in each of these companies, the worst first."""
+    found: defaultdict[int, list[Trouble]] = defaultdict(list)
+    for source in (*GRAVE, *_LESS):
+        for trouble in source(companies):
+            found[trouble.company_id].append(trouble)
+    return found
+
+
+def to_be_told(companies: Companies) -> Iterator[Trouble]:
+    """What managers are told of by e-mail, and what they were told of and is not over: calls that were not written by
+    cause, since another cause is another trouble."""
+    for source in (_accounts, _lines, _silent, _storage, _coverage, _causes):
+        yield from source(companies)
+
+
+def _accounts(companies: Companies) -> Iterator[Trouble]:
+    for row in Credential.objects.filter(company__in=companies).exclude(state=Credential.State.READY):
         new = row.state == Credential.State.NEW
         text = _("The account “%(name)s”: %(state)s.") % {"name": row, "state": row.get_state_display()}
         link = reverse("portal:credential", args=[row.uuid])
-        found.append(Trouble("warning" if new else "danger", "key_off", text, link))
-    return found
+        yield Trouble(row.company_id, f"account:{row.uuid}", "warning" if new else "danger", "key_off", text, link)
 
 
-def _parked(company: Company) -> list[Trouble]:
-    count = Chosen(Credential.objects.filter(company=company), parked=True).rows().count()
-    text = ngettext(
-        "%(count)d call could not be written and waits for you.",
-        "%(count)d calls could not be written and wait for you.",
-        count,
-    )
-    link = reverse("portal:unwritten")
-    return [Trouble("danger", "block", text % {"count": count}, link)] if count else []
+def _lines(companies: Companies) -> Iterator[Trouble]:
+    for row in silence.lines_down(companies):
+        text = _("There is no connection to the PBX “%(name)s” since %(time)s. %(words)s") % {
+            "name": row.connection.name,
+            "time": _moment(row.connection.company, row.down_since),
+            "words": row.error,
+        }
+        link = reverse("portal:connection", args=[row.connection.uuid])
+        cause = f"line:{row.connection.uuid}"
+        yield Trouble(row.connection.company_id, cause, "danger", "phone_disabled", text.strip(), link)
 
 
-def _storage(company: Company) -> list[Trouble]:
-    rows = waiting_for_storage().filter(company=company)
-    if not (first := rows.first()):
-        return []
-    count = rows.count()
-    text = ngettext(
-        "%(count)d recording waits: the storage does not take it (%(words)s). Make room; it is then stored by itself.",
-        "%(count)d recordings wait: the storage does not take them (%(words)s). Make room; they are then stored by "
-        "themselves.",
-        count,
-    )
-    values = {"count": count, "words": first.error}
-    return [Trouble("danger", "hard_drive", text % values, reverse("portal:call", args=[first.call.uuid]))]
+def _moment(company: Company, at: datetime | None) -> str:
+    return date_format(at.astimezone(coverage.zone_of(company)), "d.m.Y H:i") if at else ""
 
 
-def _failed_events(company: Company) -> list[Trouble]:
-    found = []
-    for row in Connection.objects.filter(company=company):
-        count = InboxEvent.objects.filter(connection=row, state=InboxEvent.State.FAILED).count()
-        if count:
-            text = ngettext(
-                "%(count)d event of “%(name)s” was not understood. Our support sees it.",
-                "%(count)d events of “%(name)s” were not understood. Our support sees them.",
-                count,
-            )
-            values = {"count": count, "name": row.name}
-            found.append(Trouble("warning", "error", text % values, reverse("portal:connection", args=[row.uuid])))
-    return found
+def _silent(companies: Companies) -> Iterator[Trouble]:
+    for row, last in silence.silent(companies):
+        text = _("The PBX “%(name)s” has told us nothing since %(time)s. Are calls coming in? Check the connection.")
+        values = {"name": row.name, "time": _moment(row.company, last)}
+        link = reverse("portal:connection", args=[row.uuid])
+        yield Trouble(row.company_id, f"silent:{row.uuid}", "danger", "phone_paused", text % values, link)
 
 
-def _coverage(company: Company) -> list[Trouble]:
-    """Yesterday is not whole, or nobody can say whether it is."""
-    found = []
-    for row in Connection.objects.filter(company=company, active=True).select_related("company"):
+def _parked(companies: Companies) -> Iterator[Trouble]:
+    rows = Chosen(Credential.objects.filter(company__in=companies), parked=True).rows()
+    for company_id, count in rows.values_list("credential__company").annotate(Count("pk")).order_by():
+        text = ngettext(
+            "%(count)d call could not be written and waits for you.",
+            "%(count)d calls could not be written and wait for you.",
+            count,
+        )
+        yield Trouble(company_id, "parked", "danger", "block", text % {"count": count}, reverse("portal:unwritten"))
+
+
+def _causes(companies: Companies) -> Iterator[Trouble]:
+    for group in unwritten.groups(Chosen(Credential.objects.filter(company__in=companies))):
+        text = ngettext(
+            "%(count)d call could not be written into “%(name)s”: %(title)s. %(words)s",
+            "%(count)d calls could not be written into “%(name)s”: %(title)s. %(words)s",
+            group.count,
+        )
+        values = {"count": group.count, "name": group.credential, "title": group.title, "words": group.words}
+        cause = f"unwritten:{group.credential.uuid}:{group.cause}"
+        tone = "danger" if group.parked else "warning"
+        link = reverse("portal:unwritten")
+        yield Trouble(group.credential.company_id, cause, tone, "block", (text % values).strip(), link)
+
+
+def _storage(companies: Companies) -> Iterator[Trouble]:
+    waiting = waiting_for_storage().filter(company__in=companies).order_by()
+    counts = list(waiting.values("company").annotate(count=Count("pk"), first=Min("pk")))
+    firsts = Recording.objects.select_related("call").in_bulk([row["first"] for row in counts])
+    for row in counts:
+        if not (first := firsts.get(row["first"])):
+            continue
+        text = ngettext(
+            "%(count)d recording waits: the storage does not take it (%(words)s). Make room; it is then stored by "
+            "itself.",
+            "%(count)d recordings wait: the storage does not take them (%(words)s). Make room; they are then stored by "
+            "themselves.",
+            row["count"],
+        )
+        values = {"count": row["count"], "words": first.error}
+        link = reverse("portal:call", args=[first.call.uuid])
+        yield Trouble(row["company"], "storage", "danger", "hard_drive", text % values, link)
+
+
+def _failed_events(companies: Companies) -> Iterator[Trouble]:
+    failed = InboxEvent.objects.filter(connection__company__in=companies, state=Constant(InboxEvent.State.FAILED))
+    counts = dict(failed.values_list("connection").annotate(Count("pk")).order_by())
+    for row in Connection.objects.filter(pk__in=counts):
+        count = counts[row.pk]
+        text = ngettext(
+            "%(count)d event of “%(name)s” was not understood. Our support sees it.",
+            "%(count)d events of “%(name)s” were not understood. Our support sees them.",
+            count,
+        )
+        link = reverse("portal:connection", args=[row.uuid])
+        words = text % {"count": count, "name": row.name}
+        yield Trouble(row.company_id, f"events:{row.uuid}", "warning", "error", words, link)
+
+
+def _coverage(companies: Companies) -> Iterator[Trouble]:
+    """Days that are not whole."""
+    for row, day, missing in coverage.holes(companies):
+        text = ngettext(
+            "%(count)d call of %(day)s that “%(name)s” has is not here.",
+            "%(count)d calls of %(day)s that “%(name)s” has are not here.",
+            missing,
+        )
+        values = {"count": missing, "day": date_format(day, "d.m.Y"), "name": row.name}
         link = reverse("portal:coverage", args=[row.uuid])
-        missing = len(coverage.absent(row, timezone.localdate() - timedelta(days=1)))
-        if missing:
-            text = ngettext(
-                "%(count)d call of yesterday that “%(name)s” has is not here.",
-                "%(count)d calls of yesterday that “%(name)s” has are not here.",
-                missing,
-            )
-            found.append(Trouble("danger", "fact_check", text % {"count": missing, "name": row.name}, link))
-        for run in history.shown(row):
-            if run.error and run.state in (HistoryRun.State.OPEN, HistoryRun.State.FAILED):
-                said = _("The history of “%(name)s” could not be asked: %(words)s")
-                found.append(Trouble("warning", "history", said % {"name": row.name, "words": run.error}, link))
-    return found
+        yield Trouble(row.company_id, f"coverage:{row.uuid}:{day}", "danger", "fact_check", text % values, link)
 
 
-def _crm_events(company: Company) -> list[Trouble]:
-    found = []
-    for row in Credential.objects.filter(company=company):
-        if count := crm_events.troubles(row).count():
-            text = ngettext(
-                "%(count)d event of the account “%(name)s” did not lead to what the CRM asked for.",
-                "%(count)d events of the account “%(name)s” did not lead to what the CRM asked for.",
-                count,
-            )
-            link = reverse("portal:credential", args=[row.uuid]) + "#events"
-            found.append(Trouble("warning", "ads_click", text % {"count": count, "name": row}, link))
-    return found
+def _history(companies: Companies) -> Iterator[Trouble]:
+    """Nobody can say whether a day is whole: once for each connection."""
+    for run in {run.connection_id: run for run in history.unanswered(companies)}.values():
+        said = _("The history of “%(name)s” could not be asked: %(words)s")
+        text = said % {"name": run.connection.name, "words": run.error}
+        link = reverse("portal:coverage", args=[run.connection.uuid])
+        yield Trouble(run.company_id, f"history:{run.connection.uuid}", "warning", "history", text, link)
 
 
-def _extensions(company: Company) -> list[Trouble]:
-    rows = Extension.objects.filter(company=company, handling=Extension.Handling.UNKNOWN)
-    numbers = list(rows.values_list("number", flat=True)[:6])
-    if not numbers:
-        return []
-    listed = ", ".join(numbers[:5]) + ("…" if len(numbers) > 5 else "")
-    text = _("Extensions that nobody knows: %(numbers)s. Their calls wait for a decision.") % {"numbers": listed}
-    return [Trouble("warning", "dialpad", text, reverse("portal:extensions"))]
+def _crm_events(companies: Companies) -> Iterator[Trouble]:
+    rows = crm_events.all_troubles().filter(credential__company__in=companies).order_by()
+    counts = dict(rows.values_list("credential").annotate(Count("pk")))
+    for row in Credential.objects.filter(pk__in=counts):
+        count = counts[row.pk]
+        text = ngettext(
+            "%(count)d event of the account “%(name)s” did not lead to what the CRM asked for.",
+            "%(count)d events of the account “%(name)s” did not lead to what the CRM asked for.",
+            count,
+        )
+        link = reverse("portal:credential", args=[row.uuid]) + "#events"
+        words = text % {"count": count, "name": row}
+        yield Trouble(row.company_id, f"crm-events:{row.uuid}", "warning", "ads_click", words, link)
 
 
-def _switched_off(company: Company) -> list[Trouble]:
-    found: list[Trouble] = []
-    for row in Integration.objects.filter(company=company, active=False).select_related("credential"):
+def _extensions(companies: Companies) -> Iterator[Trouble]:
+    unknown: defaultdict[int, list[str]] = defaultdict(list)
+    rows = Extension.objects.filter(company__in=companies, handling=Extension.Handling.UNKNOWN)
+    for company_id, number in rows.values_list("company", "number"):
+        unknown[company_id].append(number)
+    for company_id, numbers in unknown.items():
+        listed = ", ".join(numbers[:5]) + ("…" if len(numbers) > 5 else "")
+        text = _("Extensions that nobody knows: %(numbers)s. Their calls wait for a decision.") % {"numbers": listed}
+        yield Trouble(company_id, "extensions", "warning", "dialpad", text, reverse("portal:extensions"))
+
+
+GRAVE = (_accounts, _lines, _silent, _parked, _storage, _coverage)
+_LESS = (_failed_events, _history, _crm_events, _extensions)
+
+
+# --- What the company has chosen, or needs nobody ---------------------------------------------------------------------
+
+
+def _switched_off(companies: Companies) -> Iterator[Trouble]:
+    for row in Integration.objects.filter(company__in=companies, active=False).select_related("credential"):
         text = _("The integration “%(name)s” is switched off.") % {"name": row}
-        found.append(Trouble("", "toggle_off", text, reverse("portal:integration", args=[row.uuid])))
-    for item in Connection.objects.filter(company=company, active=False):
+        link = reverse("portal:integration", args=[row.uuid])
+        yield Trouble(row.company_id, f"off:{row.uuid}", "", "toggle_off", text, link)
+    for item in Connection.objects.filter(company__in=companies, active=False):
         text = _("The PBX connection “%(name)s” is switched off.") % {"name": item.name}
-        found.append(Trouble("", "toggle_off", text, reverse("portal:connection", args=[item.uuid])))
-    return found
+        link = reverse("portal:connection", args=[item.uuid])
+        yield Trouble(item.company_id, f"off:{item.uuid}", "", "toggle_off", text, link)
 
 
-def _recordings(company: Company) -> list[Trouble]:
-    fresh = Call.objects.filter(company=company, started_at__gte=timezone.now() - timedelta(days=7))
-    count = Recording.objects.filter(call__in=fresh, state=Recording.State.FAILED).count()
-    text = ngettext("%(count)d recording could not be fetched.", "%(count)d recordings could not be fetched.", count)
-    link = reverse("portal:calls")
-    return [Trouble("", "voice_over_off", text % {"count": count}, link)] if count else []
+def _recordings(companies: Companies) -> Iterator[Trouble]:
+    fresh = Call.objects.filter(company__in=companies, started_at__gte=timezone.now() - timedelta(days=7))
+    failed = Recording.objects.filter(call__in=fresh, state=Recording.State.FAILED)
+    for company_id, count in failed.values_list("call__company").annotate(Count("pk")).order_by():
+        text = ngettext(
+            "%(count)d recording could not be fetched.", "%(count)d recordings could not be fetched.", count
+        )
+        words = text % {"count": count}
+        yield Trouble(company_id, "recordings", "", "voice_over_off", words, reverse("portal:calls"))

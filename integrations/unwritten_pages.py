@@ -12,7 +12,6 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -161,30 +160,21 @@ def _supported(request: HttpRequest) -> QuerySet[Credential]:
     return _named(Credential.objects.all(), "company__uuid", company) if company else Credential.objects.all()
 
 
-def _shown_to_support(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    request.current_app = support.name
-    context = {**support.each_context(request), "site": "support", **context}
-    return TemplateResponse(request, template, context).render()
-
-
+@support.page("unwritten/", name="unwritten", title=TITLE, icon="sync_problem", order=3)
 def support_overview(request: HttpRequest) -> HttpResponse:
     context = {**_overview(_supported(request), request), "companies": Company.objects.order_by("name")}
     context["company"] = request.GET.get("company", "")
-    return _shown_to_support(request, "portal/unwritten.html", context)
+    return support.render(request, "portal/unwritten.html", {**context, "site": "support"})
 
 
+@support.page("unwritten/act/", name="unwritten_act")
 def support_act(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         _act(_supported(request), request)
     return back(request, reverse("support:unwritten"))
 
 
+@support.page("unwritten/<uuid:uuid>/", name="unwritten_calls")
 def support_calls(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return _shown_to_support(request, "portal/unwritten_calls.html", _calls(_supported(request), request, uuid))
-
-
-support.pages += [
-    ("unwritten/", support_overview, "unwritten"),
-    ("unwritten/act/", support_act, "unwritten_act"),
-    ("unwritten/<uuid:uuid>/", support_calls, "unwritten_calls"),
-]
+    context = {**_calls(_supported(request), request, uuid), "site": "support"}
+    return support.render(request, "portal/unwritten_calls.html", context)

@@ -90,6 +90,7 @@ ERRORS: dict[str, Any] = {
 OUTCOMES: dict[str, Any] = {
     "connected": gettext_lazy("The account is connected."),
     "disconnected": gettext_lazy("The application was removed in the CRM."),
+    "overtaken": gettext_lazy("The account was connected again since then: nothing was changed."),
     "repeated": gettext_lazy("The CRM repeated an earlier event: there was nothing more to do."),
     "dialled": gettext_lazy("Extension %(extension)s rings, then %(phone)s is dialled."),
     "no_pbx": gettext_lazy("Not dialled: no active integration of this account has a PBX that can dial."),

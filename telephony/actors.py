@@ -12,7 +12,7 @@ from django.conf import settings
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, exchanges, files, history, keeping, recordings, routing, tracking, trials, watchdog
+from . import commands, exchanges, files, history, keeping, pulse, recordings, routing, tracking, trials, watchdog
 from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
@@ -137,3 +137,19 @@ def forget_old_runs() -> None:
 @every(seconds=60)
 def fail_unanswered_commands() -> None:
     commands.fail_unanswered(timezone.now() - timedelta(minutes=5))
+
+
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=600_000)
+def roll_up_pulse() -> None:
+    pulse.roll_up()
+    pulse.forget_old()
+
+
+@every(seconds=3600)
+def count_days() -> None:
+    roll_up_pulse.send()
+
+
+@every(seconds=60)
+def note_lines_down() -> None:
+    pulse.note_lines_down()

@@ -80,6 +80,17 @@ def ours(connection: Connection, keys: Iterable[str]) -> dict[str, Call]:
     return found
 
 
+def known(named: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Those of these (connection, vendor's id) that are calls of ours, or other ids of such a call."""
+    found: set[tuple[int, str]] = set()
+    for lot in _lots(sorted(named)):
+        connections, keys = {connection for connection, _key in lot}, {key for _connection, key in lot}
+        for model in (Call, CallAlias):
+            rows = model._default_manager.filter(connection__in=connections, key__in=keys)
+            found |= set(rows.values_list("connection_id", "key"))
+    return found
+
+
 def _lots(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + LOT] for start in range(0, len(items), LOT))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -19,6 +19,9 @@ from . import backfill, words
 from .backfill import Missing
 from .fold import Source
 from .models import Call, Connection, CoverageDay
+
+HOLES_SHOWN = timedelta(days=7)
+"""As far as comparisons look back by themselves."""
 
 
 def zone_of(company: Company) -> zoneinfo.ZoneInfo:
@@ -105,6 +108,18 @@ def absent(connection: Connection, day: date) -> list[Absent]:
     """What is still missing of a day, as far as it was compared."""
     row = CoverageDay.objects.filter(connection=connection, day=day).exclude(missing=[]).first()
     return _absent(row.missing, backfill.ours(connection, [each["call"] for each in row.missing])) if row else []
+
+
+def holes(companies: QuerySet[Company]) -> Iterator[tuple[Connection, date, int]]:
+    """The days of the last week, today's apart, that are not whole: how many calls of the PBX are missing."""
+    rows = CoverageDay.objects.filter(connection__company__in=companies, connection__active=True)
+    recent = rows.filter(day__gte=(timezone.now() - HOLES_SHOWN).date()).exclude(missing=[])
+    torn = list(recent.select_related("connection__company").order_by("connection__name", "-day"))
+    known = backfill.known({(row.connection_id, each["call"]) for row in torn for each in row.missing})
+    for row in torn:
+        missing = sum((row.connection_id, each["call"]) not in known for each in row.missing)
+        if missing and row.day < timezone.now().astimezone(zone_of(row.connection.company)).date():
+            yield row.connection, row.day, missing
 
 
 def calls_by_day(connection: Connection, first: date) -> dict[date, int]:

@@ -11,10 +11,10 @@ import uuid
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from employees.models import User
+from employees.models import Company, User
 from outbound.errors import OutboundError, Rejected
 
 from . import backfill, coverage
@@ -106,6 +106,20 @@ def shown(connection: Connection) -> list[HistoryRun]:
     brought_in = rows.filter(kind=Kind.IMPORT).first()
     found = [regular if regular and regular.state in (State.OPEN, State.FAILED) else None, brought_in]
     return [run for run in found if run]
+
+
+def unanswered(companies: QuerySet[Company]) -> QuerySet[HistoryRun]:
+    """Of `shown` those of active connections that failed or fail now; `error` says why. Older ones are history."""
+    looks = HistoryRun.objects.filter(connection=OuterRef("connection"), created_at__gt=timezone.now() - WEEK)
+    newest = [
+        Subquery(looks.filter(kind__in=kinds).order_by("-created_at", "-id").values("pk")[:1])
+        for kinds in (REGULAR, (Kind.IMPORT,))
+    ]
+    rows = HistoryRun.objects.filter(
+        company__in=companies, connection__active=True, state__in=(State.OPEN, State.FAILED)
+    )
+    recent = rows.filter(created_at__gt=timezone.now() - WEEK).exclude(error="")
+    return recent.filter(Q(pk=newest[0]) | Q(pk=newest[1])).select_related("connection")
 
 
 def cancel(run: HistoryRun) -> None:

@@ -587,6 +587,20 @@ class CoverageDay(models.Model):
         constraints = [models.UniqueConstraint(fields=["connection", "day"], name="one_coverage_per_day")]
 
 
+class ConnectionDay(models.Model):
+    """How a connection was on a day (the company's): what its PBX told, how often it refused us, how long its line was
+    down."""
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="pulse")
+    day = models.DateField()
+    events = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    down_minutes = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "day"], name="one_pulse_per_day")]
+
+
 class RateState(models.Model):
     """A limiter's numbers for one key, epoch seconds: the theoretical arrival time of the next request, and until when
     the vendor told us to stop."""

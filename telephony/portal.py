@@ -23,7 +23,7 @@ from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
-from . import account_forms, commands, recordings, routing, views, words
+from . import account_forms, commands, pulse, recordings, routing, views, words
 from .exchanges import http_for
 from .models import Call, Connection, InboxEvent, Listening, Recording
 from .providers.base import Capability, PbxUser
@@ -86,6 +86,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "listens": row.protocol.listens,
         "line": Listening.objects.filter(connection=saved).first() if saved else None,
         "answered": routing.answered_lately(saved) if saved else None,
+        "pulse": pulse.of([saved])[saved.pk] if saved else [],
         "last_event": saved.events.order_by("-received_at").first() if saved else None,
         "failed_events": saved.events.filter(state=InboxEvent.State.FAILED).order_by("-id")[:5] if saved else [],
         **(extra or {}),

@@ -20,8 +20,10 @@ from integrations.models import (
     Export,
     Integration,
     Lane,
+    Notice,
     Rule,
     SeenEvent,
+    Visit,
 )
 from telephony.models import (
     Call,
@@ -476,3 +478,28 @@ class ExportFactory(DjangoModelFactory):
     language = "ru"
     state = Export.State.DONE
     file = factory.LazyAttribute(lambda row: ContentFile(f"calls of {row.company}".encode(), "calls.csv"))
+
+
+class VisitFactory(DjangoModelFactory):
+    """A visit that has just begun and only looks."""
+
+    class Meta:
+        model = Visit
+
+    membership = factory.SubFactory(MembershipFactory)
+    company = factory.SelfAttribute("membership.company")
+    member_email = factory.SelfAttribute("membership.user.email")
+    by = factory.SubFactory(UserFactory, is_staff=True)
+    by_email = factory.SelfAttribute("by.email")
+    reason = "request 4711"
+    until = factory.LazyFunction(lambda: timezone.now() + timedelta(minutes=30))
+
+
+class NoticeFactory(DjangoModelFactory):
+    class Meta:
+        model = Notice
+
+    company = factory.SubFactory(CompanyFactory)
+    cause = factory.Sequence(lambda n: f"storage:{n}")
+    text = "The storage is full."
+    link = "/calls/"

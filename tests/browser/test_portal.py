@@ -170,6 +170,30 @@ def test_the_journal_becomes_a_file(office: Office) -> None:
     assert len(text.splitlines()) == 2
 
 
+def test_support_mends_and_visits(office: Office) -> None:
+    """A replay's progress is seen without reloading; on a visit the customer's page looks and changes nothing."""
+    office.mango.call("missed_direct", client="79000000841").wait()
+    office.stack.wait_quiet()
+    office.stack.rows("UPDATE employees_user SET is_staff = true WHERE email = 'owner@flowers.example'")
+    office.stack.rows("UPDATE telephony_inboxevent SET state = 2, error = 'KeyError: seq' WHERE state = 1")
+    page = office.sign_in("en")
+    page.goto(f"{office.stack.url}/support/failed/")
+    page.get_by_role("button", name="Try all of this cause again").click()
+    expect(page.get_by_text("finished", exact=True)).to_be_visible(timeout=30_000)
+    page.goto(f"{office.stack.url}/support/")
+    page.locator("table").get_by_role("link").first.click()
+    page.get_by_role("link", name="Look as this member").first.click()
+    page.get_by_label("Why").fill("request 4711")
+    page.get_by_role("button", name="Look").click()
+    expect(page.get_by_text("Nothing can be changed.")).to_be_visible()
+    page.goto(f"{office.stack.url}/notices/")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("nothing was changed")).to_be_visible()
+    page.get_by_role("button", name="Leave").click()
+    expect(page.get_by_text("Visits of our support")).to_be_visible()
+    expect(page.get_by_text("request 4711")).to_be_visible()
+
+
 def test_nothing_is_wider_than_a_phone(office: Office) -> None:
     page = office.sign_in(width=375)
     for path in (
@@ -189,6 +213,7 @@ def test_nothing_is_wider_than_a_phone(office: Office) -> None:
         "exports/",
         "exports/new/",
         "masks/",
+        "notices/",
     ):
         page.goto(f"{office.stack.url}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path

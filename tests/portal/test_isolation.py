@@ -64,6 +64,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "credential_check": lambda w: [w.credential.uuid],
     "credential_connect": lambda w: [w.credential.uuid],
     "credential_prepare": lambda w: [w.credential.uuid],
+    "renewals": lambda w: [w.credential.uuid],
     "integration": lambda w: [w.integration.uuid],
     "integration_new": lambda w: ["bitrix24"],
     "integration_delete": lambda w: [w.integration.uuid],

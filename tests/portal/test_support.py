@@ -33,6 +33,8 @@ def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: Worl
     make.CommandFactory(connection=mine.connection)
     make.ExportFactory(company=mine.company)
     PbxWish.objects.create(company=mine.company, name="mine PBX")
+    make.VisitFactory(membership=mine.member)
+    make.NoticeFactory(company=mine.company)
     name = f"support:{row.opts.app_label}_{row.opts.model_name}"
     response = desk.get(reverse(f"{name}_changelist"))
     assert response.status_code == 200
