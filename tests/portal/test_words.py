@@ -79,7 +79,7 @@ def test_error_kinds_have_words() -> None:
 def test_refused_commands_have_words() -> None:
     codes = set(re.findall(r'code="(\w+)"', source("telephony/commands.py")))
     assert codes <= telephony_words.REFUSALS.keys()
-    kinds = set(re.findall(r'_begin\(\s*(?:connection, )"(\w+)"', source("telephony/commands.py")))
+    kinds = set(re.findall(r'_begin(?:_once)?\(\s*(?:connection, )"(\w+)"', source("telephony/commands.py")))
     assert kinds
     assert kinds <= telephony_words.COMMANDS.keys()
 
