@@ -21,7 +21,6 @@ from tests.portal.conftest import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-LOADS_NO_PAGE = {"recording", "oauth"}
 axe = Axe()
 
 
@@ -52,7 +51,7 @@ def page(live_server: LiveServer, browser: Browser, mine: World, signed_in: Call
 def test_every_page(page: Page, mine: World, live_server: LiveServer) -> None:
     found: dict[str, list[str]] = {}
     for each in isolation.pages():
-        if each.posts or each.name in LOADS_NO_PAGE:
+        if each.posts or each.name in isolation.NO_PAGES | {"oauth"}:
             continue
         page.set_viewport_size({"width": 1280, "height": 800})
         answer = page.goto(f"{live_server.url}{isolation.address(each, mine)}")

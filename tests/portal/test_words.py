@@ -21,7 +21,7 @@ from outbound import errors
 from telephony import routing
 from telephony import words as telephony_words
 from tests.portal.conftest import World
-from tests.portal.test_isolation import ARGUMENTS, pages
+from tests.portal.test_isolation import ARGUMENTS, NO_PAGES, pages
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -118,8 +118,7 @@ def visible(html: str) -> str:
     return re.sub(r"<[^>]+>", " ", main)
 
 
-FILES = {"recording", "report_file", "export_file", "card_live"}
-SHOWN = [page for page in pages() if not page.posts and page.name not in FILES]
+SHOWN = [page for page in pages() if not page.posts and page.name not in NO_PAGES]
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
