@@ -7,18 +7,16 @@ import zoneinfo
 from typing import Any
 
 import phonenumbers
+from babel import Locale
 from django import forms
 from django.utils.translation import get_language
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 from .models import Company
 
 
 def country(region: str) -> str:
     """A country's name in the reader's language."""
-    names = LOCALE_DATA.get(region, {})
-    name = names.get((get_language() or "en")[:2]) or names.get("en") or region
-    return names.get(name[1:], region) if name.startswith("*") else name
+    return Locale.parse((get_language() or "en")[:2]).territories.get(region, region)
 
 
 def region_of(languages: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.conftest import STACKS
 from tests.emulators.bitrix24 import Bitrix24Emulator
 from tests.emulators.mango import Account, MangoEmulator
 from tests.emulators.mango.simulator import Call
@@ -118,10 +119,9 @@ def test_who_comes_again_is_told_what_went_by_meanwhile(scene: Scene) -> None:
         assert stream.calls == []
 
 
+@pytest.mark.parametrize("kind", STACKS[1:], indirect=True)
 def test_every_web_process_tells_what_one_of_them_took(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     stack, port = scene.stack, free_port()
-    if stack.kind == "embedded":
-        pytest.skip("one process is the whole of it")
     roles = {"second web": ["serve", "--port", str(port)], **stack.roles()}
     monkeypatch.setattr(stack, "roles", lambda: roles)
     stack.spawn("second web")
