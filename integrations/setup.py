@@ -166,6 +166,7 @@ class Setup:
                 line.suggested = bool(line.user)
             line.gone = bool(listed and line.user and line.user not in listed)
             lines.append(line)
+        lines.sort(key=lambda line: line.employee.pk in mapped and not line.gone)  # those to be looked at come first
         return lines
 
     @property

@@ -88,7 +88,15 @@ def test_a_call_appears_in_the_journal_by_itself(office: Office, language: str, 
     row = page.locator("tr", has_text=f"{client[-7:-4]}-{client[-4:-2]}-{client[-2:]}")
     expect(row).to_be_visible()
     expect(row.get_by_text(written, exact=True)).to_be_visible(timeout=20_000)
-    expect(row.locator("button[data-play]")).to_be_visible(timeout=20_000)
+    play = row.locator("button[data-play]")
+    expect(play).to_be_visible(timeout=20_000)
+    play.click()
+    player = page.locator("#player")
+    player.locator("select").select_option("1.5")
+    assert player.locator("audio").evaluate("audio => audio.playbackRate") == 1.5
+    with page.expect_download() as download:
+        player.locator("a[data-download]").click()
+    assert Path(download.value.path()).stat().st_size > 0
 
 
 def test_the_passport_tells_the_whole_story(office: Office) -> None:

@@ -152,6 +152,15 @@ def test_the_crm_is_asked_once_a_minute(mine: World, monkeypatch: pytest.MonkeyP
     assert len(asked) == 1
 
 
+def test_those_to_be_looked_at_come_first(mine: World, owner: Client, users: list[CrmUser]) -> None:
+    new, gone = (make.EmployeeFactory(company=mine.company, name=name) for name in ("Zoya New", "Yuri Gone"))
+    make.EmployeeMappingFactory(integration=mine.integration, employee=mine.employee, crm_user=users[0].id)
+    make.EmployeeMappingFactory(integration=mine.integration, employee=gone, crm_user="987654")
+    setup = Setup(Integration.objects.get(pk=mine.integration.pk))
+    assert [line.employee for line in setup.lines] == [gone, new, mine.employee]
+    assert [line.gone for line in setup.lines] == [True, False, False]
+
+
 def test_suggestions(mine: World) -> None:
     assert crm_lists.suggestion(mine.employee, USERS) == "3"  # the extension is the surest
     mine.extension.number = "999"

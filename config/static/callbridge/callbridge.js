@@ -47,6 +47,20 @@
     const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (zone && [...zone.options].some((option) => option.value === here)) zone.value = here;
 
+    // --- A long table narrowed to what its first two columns say ---
+    document.addEventListener("input", (event) => {
+        const table = document.getElementById(event.target.dataset.filter ?? "");
+        if (!table) return;
+        const sought = event.target.value.trim().toLowerCase();
+        for (const row of table.tBodies[0].rows) {
+            row.hidden = !`${row.cells[0].textContent} ${row.cells[1].textContent}`.toLowerCase().includes(sought);
+        }
+    });
+
+    document.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" && event.target.dataset?.filter) event.preventDefault();
+    });
+
     // --- One player for the page, so that a refreshed list does not interrupt it ---
     const player = document.getElementById("player");
     const audio = player?.querySelector("audio");
@@ -67,7 +81,7 @@
         if (!button || !audio) return;
         player.hidden = false;
         if (audio.dataset.address !== button.dataset.play) {
-            audio.dataset.address = audio.src = button.dataset.play;
+            audio.dataset.address = audio.src = player.querySelector("[data-download]").href = button.dataset.play;
             audio.play();
         } else if (audio.paused) {
             audio.play();
@@ -76,6 +90,13 @@
         }
     });
     for (const name of ["play", "pause", "ended"]) audio?.addEventListener(name, mark);
+    const speed = player?.querySelector("[data-speed]");
+    const setSpeed = () => { audio.playbackRate = audio.defaultPlaybackRate = Number(speed.value); };
+    speed?.addEventListener("change", () => { localStorage.setItem("cb-speed", speed.value); setSpeed(); });
+    if (speed) {
+        speed.value = localStorage.getItem("cb-speed") || "1";
+        setSpeed();
+    }
 
     // --- Parts that live: asked for again while somebody looks ---
     const live = document.querySelector("[data-live]");
