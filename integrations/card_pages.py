@@ -54,4 +54,4 @@ def _of_now(request: PortalRequest, employees: frozenset[int] | None) -> list[Ca
     return list(rows[:MOST])[::-1]
 
 
-portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=4)
+portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=2)

@@ -79,4 +79,4 @@ def missed_reopen(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return back(request, reverse("portal:missed"))
 
 
-portal.in_menu("missed", TITLE, "phone_missed", group="", order=5)
+portal.in_menu("missed", TITLE, "phone_missed", group="", order=4)

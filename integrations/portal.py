@@ -184,7 +184,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 portal.in_menu("index", gettext_lazy("Overview"), "space_dashboard", group="", order=1)
-portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", order=2, inside=("call", "dial"))
+portal.in_menu("calls", gettext_lazy("Journal of calls"), "call_log", group="", order=3, inside=("call", "dial"))
 portal.in_menu("extensions", gettext_lazy("Extensions"), "dialpad", group=gettext_lazy("People"), order=51)
 
 # They register their pages.

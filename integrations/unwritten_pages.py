@@ -148,7 +148,7 @@ def calls(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return portal.render(request, "portal/unwritten_calls.html", context)
 
 
-portal.in_menu("unwritten", TITLE, "sync_problem", group="", order=3, inside=("unwritten_calls",))
+portal.in_menu("unwritten", TITLE, "sync_problem", group="", order=9, inside=("unwritten_calls",))
 
 
 # --- Support's --------------------------------------------------------------------------------------------------------
