@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from django.conf import settings
 from django.test import Client
+from django.urls import reverse
 from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from tests import factories as make
 from tests.browser.test_portal import ARGUMENTS
 from tests.conftest import needs
 from tests.portal import test_isolation as isolation
@@ -37,30 +41,72 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@dataclass
+class Looker:
+    """Somebody who opens page after page, and what is wrong with them."""
+
+    page: Page
+    url: str
+    found: dict[str, list[str]] = field(default_factory=dict)
+
+    def look(self, path: str) -> None:
+        self.page.set_viewport_size({"width": 1280, "height": 800})
+        answer = self.page.goto(f"{self.url}{path}")
+        assert answer, path
+        assert answer.status == 200, path
+        if faults := _faults(self.page) + _faults(self.page, dark=True) + _wide(self.page):
+            self.found[path] = faults
+
+    def told(self) -> str:
+        return "\n".join(f"{path}:\n  " + "\n  ".join(faults) for path, faults in self.found.items())
+
+
 @pytest.fixture
-def page(live_server: LiveServer, browser: Browser, mine: World, signed_in: Callable[..., Client]) -> Iterator[Page]:
-    client = signed_in(mine.company)
-    context = browser.new_context(locale="ru-RU", viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(15_000)
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
-    yield context.new_page()
-    context.close()
+def opened(live_server: LiveServer, browser: Browser) -> Iterator[Callable[[Client | None], Looker]]:
+    """A browser of a signed-in person, or of a stranger."""
+    with ExitStack() as exits:
+
+        def open_(client: Client | None = None) -> Looker:
+            context = exits.enter_context(browser.new_context(locale="ru-RU", viewport={"width": 1280, "height": 800}))
+            context.set_default_timeout(15_000)
+            name = settings.SESSION_COOKIE_NAME
+            if client:
+                context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+            return Looker(context.new_page(), live_server.url)
+
+        yield open_
 
 
-def test_every_page(page: Page, mine: World, live_server: LiveServer) -> None:
-    found: dict[str, list[str]] = {}
+def test_every_page_of_the_portal(mine: World, owner: Client, opened: Callable[..., Looker]) -> None:
+    looker = opened(owner)
     for each in isolation.pages():
-        if each.posts or each.name in isolation.NO_PAGES | {"oauth"}:
-            continue
-        page.set_viewport_size({"width": 1280, "height": 800})
-        answer = page.goto(f"{live_server.url}{isolation.address(each, mine)}")
-        assert answer, each.name
-        assert answer.status == 200, each.name
-        faults = _faults(page) + _faults(page, dark=True) + _wide(page)
-        if faults:
-            found[each.name] = faults
-    assert not found, "\n".join(f"{name}:\n  " + "\n  ".join(faults) for name, faults in found.items())
+        if not each.posts and each.name not in isolation.NO_PAGES | {"oauth"}:
+            looker.look(isolation.address(each, mine))
+    assert not looker.found, looker.told()
+
+
+def test_pages_of_a_person(mine: World, owner: Client, opened: Callable[..., Looker]) -> None:
+    """Strangers' pages, then those of somebody who is signed in, who has just proven that it is him."""
+    looker = opened()
+    for name in ("account_login", "account_signup", "account_reset_password"):
+        looker.look(reverse(name))
+    inside = opened(owner)
+    for name in ("account_email", "account_change_password", "mfa_index", "usersessions_list", "account_company"):
+        inside.look(reverse(name))
+    assert not looker.found, looker.told()
+    assert not inside.found, inside.told()
+
+
+def test_pages_of_support(mine: World, opened: Callable[..., Looker]) -> None:
+    """Our own; the lists of rows are django-unfold's."""
+    client = Client()
+    client.force_login(make.UserFactory(is_staff=True, is_superuser=True))
+    looker = opened(client)
+    for name in ("index", "find", "failed_events", "unwritten"):
+        looker.look(reverse(f"support:{name}"))
+    for name, key in (("customer", mine.company.uuid), ("call", mine.call.uuid), ("visit", mine.member.pk)):
+        looker.look(reverse(f"support:{name}", args=[key]))
+    assert not looker.found, looker.told()
 
 
 def _faults(page: Page, dark: bool = False) -> list[str]:
