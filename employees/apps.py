@@ -13,7 +13,9 @@ class EmployeesConfig(AppConfig):
 
         kept = ("recordings_kept_days", "events_kept_days", "exchanges_kept_days")
         named = ("name", "time_zone", "region", "language")
-        audit.watch(models.Company, "company", *named, *kept, company=lambda row: row.pk)
+        shown = ("number_style", "hidden_from_operators", "hidden_from_read_only")
+        most = ("most_connections", "most_integrations", "most_members")
+        audit.watch(models.Company, "company", *named, *kept, *shown, *most, company=lambda row: row.pk)
         audit.watch(models.Membership, "member", "role", name=lambda row: row.user.email)
         audit.watch(models.Invitation, "invitation", "role")
         audit.watch(models.Employee, "employee", "name", "email", "user")

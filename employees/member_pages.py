@@ -12,10 +12,10 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import invitations
+from . import invitations, limits
 from .models import Invitation, Membership, Role
 from .rights import Right
-from .sites import PortalRequest, mine, my, portal
+from .sites import PortalRequest, company_of, mine, my, portal
 
 
 class InviteForm(forms.Form):
@@ -36,11 +36,20 @@ class InviteForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        if not self.errors and not _touchable_invitation(self._request, data["email"]):
+        if self.errors:
+            return data
+        if not _touchable_invitation(self._request, data["email"]):
             raise forms.ValidationError(_("Only an owner may do this."))
-        if not self.errors and not invitations.may_send(self._request, self._request.membership):
+        if full := self._full(data["email"]):
+            raise forms.ValidationError(full)
+        if not invitations.may_send(self._request, self._request.membership):
             raise forms.ValidationError(TOO_MANY)
         return data
+
+    def _full(self, email: str) -> str:
+        """Whoever is invited already takes no further place."""
+        invited = mine(self._request, Invitation).filter(accepted_at=None).exclude(email=email)
+        return limits.reached(company_of(self._request), "most_members", mine(self._request, Membership), invited)
 
 
 TOO_MANY = gettext_lazy("Your company has sent as many invitations as it may in a day. Try again tomorrow.")

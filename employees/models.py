@@ -110,6 +110,15 @@ class Company(models.Model):
     )
     hidden_from_operators = models.BooleanField(_("hidden from operators"), default=False, db_default=False)
     hidden_from_read_only = models.BooleanField(_("hidden from those who only read"), default=False, db_default=False)
+    most_connections = models.PositiveSmallIntegerField(
+        _("PBX connections at most"), null=True, blank=True, help_text=_("Empty: no limit.")
+    )
+    most_integrations = models.PositiveSmallIntegerField(
+        _("integrations at most"), null=True, blank=True, help_text=_("Empty: no limit.")
+    )
+    most_members = models.PositiveSmallIntegerField(
+        _("members at most"), null=True, blank=True, help_text=_("Empty: no limit.")
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

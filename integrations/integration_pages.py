@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm_adapters import registry
+from employees import limits
 from employees.forms import back, onward
 from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
@@ -38,6 +39,9 @@ def integration_new(request: HttpRequest, crm: str) -> HttpResponse:
     """Choose the account; the settings come next."""
     if crm not in registry.all_adapters():
         raise Http404
+    if full := limits.reached(company_of(request), "most_integrations", mine(request, Integration)):
+        messages.error(request, full)
+        return redirect("portal:integrations")
     accounts = mine(request, Credential).filter(crm=crm)
     if request.method == "POST":
         account = next((row for row in accounts if str(row.uuid) == request.POST.get("account")), None)

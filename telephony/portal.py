@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clients.models import ClientPhone
-from employees import phones
+from employees import limits, phones
 from employees.forms import back, onward
 from employees.models import Extension
 from employees.rights import Right
@@ -47,6 +47,9 @@ def connection_new(request: HttpRequest, brand: str) -> HttpResponse:
     found = account_forms.find_brand(brand)
     if found is None:
         raise Http404
+    if full := limits.reached(company_of(request), "most_connections", mine(request, Connection)):
+        messages.error(request, full)
+        return redirect("portal:connections")
     provider, row = found
     name = row.title
     if mine(request, Connection).filter(name=name).exists():
