@@ -50,4 +50,4 @@ def clients(request: HttpRequest) -> HttpResponse:
     return portal.render(request, "portal/clients.html", context)
 
 
-portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=5)
+portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=7)

@@ -144,4 +144,4 @@ def choose_columns(request: PortalRequest) -> HttpResponse:
     return back(request, reverse("portal:calls"))
 
 
-portal.in_menu("exports", TITLE, "download", group="", order=7, inside=("export_new",))
+portal.in_menu("exports", TITLE, "download", group="", order=9, inside=("export_new",))

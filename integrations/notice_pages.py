@@ -48,4 +48,4 @@ def notices(request: PortalRequest) -> HttpResponse:
     return portal.render(request, "portal/notices.html", context)
 
 
-portal.in_menu("notices", gettext_lazy("Notices"), "notifications", group="", order=5)
+portal.in_menu("notices", gettext_lazy("Notices"), "notifications", group="", order=7)

@@ -277,4 +277,4 @@ def _written(cell: Cell) -> Any:
     return timedelta(seconds=cell.value) if cell.unit == "time" and cell.value is not None else cell.value
 
 
-portal.in_menu("reports", TITLE, "bar_chart", group="", order=6)
+portal.in_menu("reports", TITLE, "bar_chart", group="", order=8)
