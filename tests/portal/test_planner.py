@@ -436,10 +436,26 @@ def test_what_a_page_costs_does_not_grow(mine: World, browser: Client, where: st
 
 def test_what_is_open_is_asked_by_its_indexes(mine: World) -> None:
     PlannedCall.objects.bulk_create(
-        PlannedCall(company=mine.company, phone=f"+7926{n:07}", done_at=timezone.now() if n % 50 else None)
+        PlannedCall(company=mine.company, phone=f"+7926{n:07}", done_at=ago(days=n % 1_000) if n % 50 else None)
         for n in range(5_000)
+    )
+    Call.objects.bulk_create(
+        Call(
+            company=mine.company,
+            connection=mine.connection,
+            key=f"many-{n}",
+            direction="out",
+            state="finished",
+            outcome="no_answer" if n % 3 else "answered",
+            client_phone=f"+7926{n % 6_000:07}",
+            started_at=ago(minutes=n),
+            answered_at=None if n % 3 else ago(minutes=n),
+        )
+        for n in range(20_000)
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    assert "planned_open" in planner.queue(mine.company, own(mine))[:51].explain()
-    assert "call_by_client" in planner.queue(mine.company, own(mine))[:51].explain()
+    plan = planner.queue(mine.company, own(mine))[: planner.PAGE + 1].explain()
+    assert "planned_open" in plan
+    assert "call_by_client" in plan
+    assert "planned_done" in planner.done(mine.company)[: planner.PAGE + 1].explain()
