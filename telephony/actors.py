@@ -12,7 +12,20 @@ from django.conf import settings
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import commands, exchanges, files, history, keeping, pulse, recordings, routing, tracking, trials, watchdog
+from . import (
+    commands,
+    exchanges,
+    files,
+    history,
+    keeping,
+    planner,
+    pulse,
+    recordings,
+    routing,
+    tracking,
+    trials,
+    watchdog,
+)
 from .hot import after_commit
 from .models import Call, Recording
 from .schedule import every
@@ -137,6 +150,11 @@ def forget_old_runs() -> None:
 @every(seconds=60)
 def fail_unanswered_commands() -> None:
     commands.fail_unanswered(timezone.now() - timedelta(minutes=5))
+
+
+@every(seconds=600)
+def settle_planned_calls() -> None:
+    planner.settle()
 
 
 @dramatiq.actor(queue_name="default", priority=LAST, time_limit=600_000)

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from clients import book
 from clients.models import Client, ClientPhone
 from employees import phones
 from employees.models import Company, Employee
@@ -230,12 +231,7 @@ def attach_clients(calls: Iterable[Call]) -> None:
     """`who`: the client, from the book where the call itself has no client. One question for all."""
     calls = list(calls)
     nameless = {call.client_phone for call in calls if not call.client_id and call.client_phone}
-    names: dict[str, Client] = {}
-    if nameless:
-        rows = ClientPhone.objects.filter(company_id=calls[0].company_id, phone__in=nameless).select_related("client")
-        for row in rows.order_by("client__seen_at"):
-            if row.client.name:
-                names[row.phone] = row.client
+    names = book.known(calls[0].company_id, nameless) if nameless else {}
     for call in calls:
         call.who = call.client or names.get(call.client_phone)  # type: ignore[attr-defined]
 

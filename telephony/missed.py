@@ -7,6 +7,7 @@ next after that call says where the row stands: nothing yet, or a conversation, 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -167,22 +168,29 @@ def _attach_times(company: Company, rows: list[Row]) -> None:
         row.times, row.since = counted.get(place, (1, row.call.started_at))
 
 
-def _attach_attempts(company: Company, rows: list[Row]) -> None:
+def attempts(company: Company, phones: Collection[str], since: datetime) -> dict[str, list[Attempt]]:
+    """Calls to each of these numbers that were not answered, the newest first; one question for all."""
     calls = Call.objects.filter(
         company=company,
         direction=Direction.OUT,
         state=CallState.FINISHED,
         answered_at=None,
-        client_phone__in={row.call.client_phone for row in rows},
-        started_at__gt=min(row.call.started_at for row in rows),
+        client_phone__in=phones,
+        started_at__gt=since,
     )
     tried: defaultdict[str, list[Attempt]] = defaultdict(list)
     asked = calls.values_list("client_phone", "started_at", "employee__name", "extension")
     for phone, at, name, extension in asked.order_by("-started_at", "-id"):
         tried[phone].append(Attempt(at, name or extension))
+    return tried
+
+
+def _attach_attempts(company: Company, rows: list[Row]) -> None:
+    since = min(row.call.started_at for row in rows)
+    tried = attempts(company, {row.call.client_phone for row in rows}, since)
     for row in rows:
         end = row.answer.started_at if row.answer else timezone.now()
-        row.attempts = [each for each in tried[row.call.client_phone] if row.call.started_at < each.at < end]
+        row.attempts = [each for each in tried.get(row.call.client_phone, ()) if row.call.started_at < each.at < end]
 
 
 # --- By hand ----------------------------------------------------------------------------------------------------------

@@ -370,6 +370,48 @@ class MissedNote(models.Model):
         return self.words
 
 
+class PlannedCall(models.Model):
+    """A number that somebody is to call. It is done by a conversation with it since then (`planner.done`), or by hand.
+
+    `due_at`: not before then; empty: at once. Without an employee it is for whoever comes first. `call` is the
+    conversation that did it, once that is written down.
+    """
+
+    class Origin(models.TextChoices):
+        HAND = "hand", _("planned by hand")
+        LIST = "list", _("from a list")
+        MISSED = "missed", _("after a missed call")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
+    phone = models.CharField(_("number"), max_length=32)
+    words = models.CharField(_("what about"), max_length=500, blank=True)
+    due_at = models.DateTimeField(_("not before"), null=True, blank=True)
+    employee = models.ForeignKey(
+        Employee, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("for whom")
+    )
+    origin = models.CharField(_("origin"), max_length=8, choices=Origin, default=Origin.HAND)
+    made_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("planned by"))
+    made_at = models.DateTimeField(_("planned"), default=timezone.now)
+    done_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("closed by"))
+    done_at = models.DateTimeField(_("done"), null=True)
+    call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="+", verbose_name=_("call"))
+    note = models.CharField(_("note"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("planned call")
+        verbose_name_plural = _("planned calls")
+        indexes = [
+            models.Index(fields=["company", "phone"], condition=models.Q(done_at=None), name="planned_open"),
+            models.Index(
+                fields=["company", "-done_at"], condition=models.Q(done_at__isnull=False), name="planned_done"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.phone
+
+
 class CallAlias(models.Model):
     """One more vendor's id of a call."""
 

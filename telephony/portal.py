@@ -20,12 +20,12 @@ from employees import limits, phones
 from employees.forms import back, onward
 from employees.models import Extension
 from employees.rights import Right
-from employees.sites import PortalRequest, company_of, mine, my, portal
+from employees.sites import M, PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
 from . import account_forms, commands, pulse, recordings, routing, views, words
 from .exchanges import http_for
-from .models import Call, Connection, InboxEvent, Listening, Recording
+from .models import Call, Connection, InboxEvent, Listening, PlannedCall, Recording
 from .providers.base import Capability, PbxUser
 
 SETTINGS = gettext_lazy("Settings")
@@ -234,17 +234,20 @@ def dial(request: PortalRequest) -> HttpResponse:
 
 
 def _to_dial(request: PortalRequest) -> tuple[str, str, str]:
-    """What has the number (a `call`, a `contact` of the client book), its key, and the number; else one typed."""
+    """What has the number (a `call`, a `contact` of the client book, what is `planned`), its key, and the number; else
+    one typed."""
     if key := request.POST.get("call", ""):
-        return "call", key, _called(request, key).client_phone
+        return "call", key, _named(request, Call, key).client_phone
+    if key := request.POST.get("planned", ""):
+        return "planned", key, _named(request, PlannedCall, key).phone
     if key := request.POST.get("contact", ""):
         return "contact", key, get_object_or_404(mine(request, ClientPhone), pk=key if key.isdecimal() else 0).phone
     return "phone", (typed := request.POST.get("phone", "")), typed
 
 
-def _called(request: PortalRequest, key: str) -> Call:
+def _named(request: PortalRequest, model: type[M], key: str) -> M:
     try:
-        return my(request, Call, uuid=UUID(key))
+        return my(request, model, uuid=UUID(key))
     except ValueError as error:
         raise Http404 from error
 
@@ -255,7 +258,7 @@ def _connection_to_dial(request: PortalRequest) -> Connection | None:
     able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
     named = request.POST.get("connection")
     if not named and (key := request.POST.get("call")):
-        named = str(_called(request, key).connection.uuid)
+        named = str(_named(request, Call, key).connection.uuid)
     return next((row for row in able if str(row.uuid) == named), able[0] if able else None)
 
 
@@ -354,4 +357,5 @@ portal.in_menu(
     ),
 )
 
-from . import catalogue_pages, history_pages, live_pages, report_pages  # noqa: E402, F401  (they register their pages)
+# They register their pages.
+from . import catalogue_pages, history_pages, live_pages, planner_pages, report_pages  # noqa: E402, F401

@@ -36,6 +36,7 @@ from telephony.models import (
     InboxEvent,
     MissedNote,
     Participant,
+    PlannedCall,
     Recording,
     VirtualNumber,
     WebhookAddress,
@@ -242,6 +243,14 @@ class MissedNoteFactory(DjangoModelFactory):
         model = MissedNote
 
     call = factory.SubFactory(CallFactory)
+
+
+class PlannedCallFactory(DjangoModelFactory):
+    class Meta:
+        model = PlannedCall
+
+    company = factory.SubFactory(CompanyFactory)
+    phone = factory.Sequence(lambda n: f"+7926{n:07}")
 
 
 class CallAliasFactory(DjangoModelFactory):

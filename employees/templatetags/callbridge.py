@@ -93,13 +93,23 @@ def field(bound: BoundField, depends: str = "", marked: str = "") -> dict[str, A
 def dial(context: template.Context, number: str, what: str, key: Any) -> dict[str, Any]:
     """A phone icon that calls the number, for those who may. The page names `what` has it (a `call`, a `contact`) by
     its key, and not the number, which may be hidden."""
+    return _of_number(context, "portal:dial", number, what, key)
+
+
+@register.inclusion_tag("portal/parts/plan_call.html", takes_context=True)
+def plan_call(context: template.Context, number: str, what: str, key: Any) -> dict[str, Any]:
+    """An icon that puts the number into the planner; it is named as in `dial`."""
+    return _of_number(context, "portal:planner_plan", number, what, key)
+
+
+def _of_number(context: template.Context, page: str, number: str, what: str, key: Any) -> dict[str, Any]:
     able = context.get("may_work") and phones.is_phone(number or "")
     return {
         "able": able,
         "number": number,
         "what": what,
         "key": key,
-        "address": reverse("portal:dial") if able else "",
+        "address": reverse(page) if able else "",
         "csrf_token": context.get("csrf_token"),
         "here": context["request"].get_full_path() if "request" in context else "",
     }

@@ -25,6 +25,10 @@ def _missed(world: World) -> Any:
     return make.CallFactory(connection=world.connection, outcome="missed").uuid
 
 
+def _planned(world: World) -> Any:
+    return make.PlannedCallFactory(company=world.company, words=f"{world.name} words").uuid
+
+
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "employee": lambda w: [w.employee.uuid],
     "employee_delete": lambda w: [w.employee.uuid],
@@ -54,6 +58,10 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "export_delete": lambda w: [_export(w)],
     "missed_close": lambda w: [_missed(w)],
     "missed_reopen": lambda w: [_missed(w)],
+    "planner_edit": lambda w: [_planned(w)],
+    "planner_done": lambda w: [_planned(w)],
+    "planner_reopen": lambda w: [_planned(w)],
+    "planner_later": lambda w: [_planned(w)],
     "call_retry": lambda w: [w.call.uuid],
     "call_extension": lambda w: [w.call.uuid],
     "unwritten_calls": lambda w: [w.credential.uuid],
