@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from clients import book
 from clients.models import ClientPhone
@@ -30,7 +30,7 @@ from .planner import Planned, Wish
 TITLE = gettext_lazy("Planner")
 ONE_BY_ONE = gettext_lazy("One after another")
 OPEN, DONE = "open", "done"
-TABS = [(OPEN, gettext_lazy("To call")), (DONE, gettext_lazy("Done"))]
+TABS = [(OPEN, gettext_lazy("To call")), (DONE, pgettext_lazy("planned calls", "Done"))]
 LATER = [
     ("hour", gettext_lazy("in an hour")),
     ("tomorrow", gettext_lazy("tomorrow")),
@@ -347,6 +347,6 @@ portal.in_menu(
     TITLE,
     "event_upcoming",
     group="",
-    order=6,
+    order=5,
     inside=("planner_new", "planner_list", "planner_edit", "planner_run"),
 )
