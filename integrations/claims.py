@@ -275,7 +275,7 @@ def _job(row: CallSync, wanting: Wanting, late: bool) -> Job:
 
 def _say_that_a_card_is_left_out(row: CallSync, wanting: Wanting, job: Job, now: datetime) -> None:
     """Once, where there would have been one in time."""
-    in_time = wanting.plan(replace(job, facts=replace(job.facts, live=not job.facts.finished)))
+    in_time = wanting.adapter.plan(replace(job, facts=replace(job.facts, live=not job.facts.finished)))
     said = any(entry["step"] == LEFT_OUT for entry in row.history)
     if in_time and in_time.priority == Priority.POP_UP and not said:
         row.history = [*row.history, {"at": now.isoformat(), "step": LEFT_OUT}]

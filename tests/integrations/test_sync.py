@@ -326,6 +326,18 @@ def test_a_crm_that_is_away_is_asked_again(paper: Paper, make: Callable[..., Cal
     assert made(paper, row) == ["new", "begin", "end"]
 
 
+def test_a_look_up_that_comes_late_is_no_card_that_was_left_out(
+    paper: Paper, make: Callable[..., CallSync], knowing: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(paper, "plan", lambda job: None)  # a CRM that shows no cards
+    row = make(state="ringing")
+    CallSync.objects.filter(pk=row.pk).update(due_at=timezone.now() - timedelta(minutes=2))
+    knowing.append(True)
+    sync.work_off(row.credential_id)
+    row.refresh_from_db()
+    assert [entry["step"] for entry in row.history] == ["known_to_crm"]
+
+
 def test_a_worker_that_dies_at_the_look_up_leaves_no_doubt(
     paper: Paper, make: Callable[..., CallSync], knowing: list[Any]
 ):
