@@ -78,7 +78,7 @@ def _key(credential: Credential) -> str:
 
 
 def _ask(credential: Credential, source: str) -> Found:
-    plain = credentials.http_for(credential, purpose=f"list: {source}", deadline=SECONDS)
+    plain = credentials.http_for(credential, purpose=source if source == USERS else "list", deadline=SECONDS)
     options = {item.name: getattr(plain, item.name) for item in fields(Http)}
     http = _Bounded(**options, end=time.monotonic() + SECONDS)
     adapter = credential.adapter

@@ -119,6 +119,7 @@ PURPOSES: dict[str, Any] = {
     "look": gettext_lazy("Looking up what was written"),
     "client look-up": gettext_lazy("Whose client is this?"),
     "set-up": gettext_lazy("Set-up in the CRM"),
+    "list": gettext_lazy("What the CRM has to choose from"),
     "event": gettext_lazy("An event of the CRM"),
     "refused dial": gettext_lazy("Telling the CRM that a call was not made"),
     "connect": gettext_lazy("Connecting the account"),
