@@ -20,6 +20,7 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         structlog.contextvars.clear_contextvars()
         request_id = request.headers.get("X-Request-ID", "")[:64] or uuid.uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(request=request_id)
         started = time.monotonic()
         response = self.get_response(request)

@@ -26,6 +26,7 @@ urlpatterns = [
     path("logout/", sign_out, name="account_logout"),
     path("renew/<uuid:uuid>/<slug:proof>/", renew, name="renew"),
     path("oauth/<slug:crm>/", oauth_return),
+    path("api/", include("config.api")),
     path("support/", support.urls),
     path("", portal.urls),
 ]

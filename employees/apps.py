@@ -18,6 +18,7 @@ class EmployeesConfig(AppConfig):
         audit.watch(models.Company, "company", *named, *kept, *shown, *most, company=lambda row: row.pk)
         audit.watch(models.Membership, "member", "role", name=lambda row: row.user.email)
         audit.watch(models.Invitation, "invitation", "role")
+        audit.watch(models.ApiKey, "key", "name", "scopes", "expires_at", title=_("API key"))
         audit.watch(models.Employee, "employee", "name", "email", "user")
         audit.watch(models.EmployeePhone, "employee", of=lambda row: row.employee)
         audit.watch(models.Extension, "extension", "name", "handling", "employee", name=lambda row: row.number)

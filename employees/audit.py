@@ -67,6 +67,11 @@ def acting(actor: Actor | None) -> Iterator[None]:
         _actor.reset(before)
 
 
+def act(actor: Actor) -> None:
+    """From now on, until the `acting` around it ends, it is his doing."""
+    _actor.set(actor)
+
+
 def actor_of(request: HttpRequest) -> Actor | None:
     user = request.user
     return Actor(user, user.email, address_of(request)) if isinstance(user, User) else None

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from .models import Invitation, Membership, Role, User, invitation_ends
+from .models import ApiKey, Company, Invitation, Membership, Role, User, invitation_ends
 from .rights import Right, may
 
 MOST = "50/d/key"
@@ -26,6 +26,11 @@ def roles_of(actor: Membership | None) -> list[str]:
     return [role for role in Role.values if role != Role.OWNER or may(actor, Right.OWN)]
 
 
+def roles_of_key(key: ApiKey) -> list[str]:
+    """The roles that a program may give: the first owner of a company is its partner's to name."""
+    return [role for role in Role.values if role != Role.OWNER or key.partner_id]
+
+
 @dataclass(frozen=True)
 class Sent:
     """An invitation with the link that may be copied, which is known at this moment only."""
@@ -34,29 +39,31 @@ class Sent:
     link: str
 
 
-def may_send(request: HttpRequest, inviter: Membership) -> bool:
+def may_send(request: HttpRequest, company: Company) -> bool:
     """Counts against the company."""
-    key = str(inviter.company.uuid)
+    key = str(company.uuid)
     return bool(ratelimit.consume(request, app="employees", action="invite", config={"invite": MOST}, key=key))
 
 
-def invite(request: HttpRequest, inviter: Membership, email: str, role: str) -> Sent:
+def invite(request: HttpRequest, company: Company, email: str, role: str, *, by: User | ApiKey) -> Sent:
     """Ask somebody; whoever is asked already gets new links, and the old ones end."""
     mailed, shown = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     row, _made = Invitation.objects.update_or_create(
-        company=inviter.company,
+        company=company,
         email=email,
         accepted_at=None,
         defaults={
             "role": role,
-            "invited_by": inviter.user,
+            "invited_by": by if isinstance(by, User) else None,
+            "invited_with": by if isinstance(by, ApiKey) else None,
             "expires_at": invitation_ends(),
             "mailed_digest": _digest(mailed),
             "shown_digest": _digest(shown),
         },
     )
-    context = {"invitation": row, "link": _link(mailed), "inviter": inviter.user}
-    with translation.override(inviter.company.language):
+    inviter = by if isinstance(by, User) else by.partner or company
+    context = {"invitation": row, "link": _link(mailed), "inviter": inviter}
+    with translation.override(company.language):
         get_adapter(request).send_mail("account/email/invitation", email, context)
     return Sent(row, _link(shown))
 
@@ -72,6 +79,8 @@ class Found:
     def valid(self) -> bool:
         """Open, in time, and of somebody who may still give this role."""
         row = self.invitation
+        if row.invited_with:
+            return row.accepted_at is None and not row.expired and row.invited_with.works
         inviter = Membership.objects.filter(company=row.company, user=row.invited_by).first()
         allowed = may(inviter, Right.MANAGE) and row.role in roles_of(inviter)
         return row.accepted_at is None and not row.expired and allowed
@@ -79,7 +88,7 @@ class Found:
 
 def find(token: str) -> Found | None:
     digest = _digest(token)
-    rows = Invitation.objects.select_related("company", "invited_by")
+    rows = Invitation.objects.select_related("company", "invited_by", "invited_with")
     if row := rows.filter(mailed_digest=digest).first():
         return Found(row, mailed=True)
     row = rows.filter(shown_digest=digest).first()

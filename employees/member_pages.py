@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from . import invitations, limits
 from .models import Invitation, Membership, Role
-from .rights import Right
+from .rights import Right, last_owner
 from .sites import PortalRequest, company_of, mine, my, portal
 
 
@@ -42,7 +42,7 @@ class InviteForm(forms.Form):
             raise forms.ValidationError(_("Only an owner may do this."))
         if full := self._full(data["email"]):
             raise forms.ValidationError(full)
-        if not invitations.may_send(self._request, self._request.membership):
+        if not invitations.may_send(self._request, company_of(self._request)):
             raise forms.ValidationError(TOO_MANY)
         return data
 
@@ -74,7 +74,8 @@ def _touchable_invitation(request: PortalRequest, email: str) -> bool:
 def members(request: PortalRequest) -> HttpResponse:
     form = InviteForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        sent = invitations.invite(request, request.membership, form.cleaned_data["email"], form.cleaned_data["role"])
+        email, role = form.cleaned_data["email"], form.cleaned_data["role"]
+        sent = invitations.invite(request, company_of(request), email, role, by=request.user)
         return _page(request, InviteForm(request), sent)
     return _page(request, form)
 
@@ -104,7 +105,7 @@ def member(request: PortalRequest, pk: int) -> HttpResponse:
     removing = "remove" in request.POST
     if not _touchable(request.membership, row) or (not removing and role not in dict(_roles(request.membership))):
         messages.error(request, _("Only an owner may do this."))
-    elif row.role == Role.OWNER and role != Role.OWNER and _last_owner(row):
+    elif row.role == Role.OWNER and role != Role.OWNER and last_owner(row):
         messages.error(request, _("A company needs an owner: make somebody else one first."))
     elif removing:
         row.delete()
@@ -116,10 +117,6 @@ def member(request: PortalRequest, pk: int) -> HttpResponse:
     return redirect("portal:members")
 
 
-def _last_owner(row: Membership) -> bool:
-    return not Membership.objects.filter(company=row.company, role=Role.OWNER).exclude(pk=row.pk).exists()
-
-
 @portal.page("members/invited/<uuid:uuid>/", name="member_invited", right=Right.MANAGE, posts=True)
 def member_invited(request: PortalRequest, uuid: UUID) -> HttpResponse:
     """Send an invitation again, with new links, or (`revoke`) take it back."""
@@ -129,9 +126,9 @@ def member_invited(request: PortalRequest, uuid: UUID) -> HttpResponse:
     elif "revoke" in request.POST:
         row.delete()
         messages.success(request, _("The invitation of %(email)s was taken back.") % {"email": row.email})
-    elif not invitations.may_send(request, request.membership):
+    elif not invitations.may_send(request, company_of(request)):
         messages.error(request, TOO_MANY)
     else:
-        sent = invitations.invite(request, request.membership, row.email, row.role)
+        sent = invitations.invite(request, company_of(request), row.email, row.role, by=request.user)
         return _page(request, InviteForm(request), sent)
     return redirect("portal:members")

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from encrypted_model_fields.fields import EncryptedCharField
+from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 
 from . import phones
 
@@ -76,10 +76,35 @@ NUMBER_STYLES = [
 ]
 
 
+class Partner(models.Model):
+    """Somebody who has customers of his own here: an operator, an integrator of CRMs. He sees their companies alone."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=200)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("partner")
+        verbose_name_plural = _("partners")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Company(models.Model):
     """The tenant: everything that a customer has belongs to one. `…_kept_days`: what is older is deleted."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    partner = models.ForeignKey(
+        Partner,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="companies",
+        verbose_name=_("partner"),
+        help_text=_("Whose customer this is; empty: our own."),
+    )
     name = models.CharField(_("name"), max_length=200)
     time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Moscow", validators=[valid_time_zone])
     region = models.CharField(
@@ -183,6 +208,9 @@ class Invitation(models.Model):
     role = models.CharField(_("role"), max_length=16, choices=Role)
     invited_by = models.ForeignKey(
         User, models.SET_NULL, null=True, related_name="+", verbose_name=_("invited by"), editable=False
+    )
+    invited_with = models.ForeignKey(
+        "ApiKey", models.CASCADE, null=True, related_name="+", verbose_name=_("invited with the key"), editable=False
     )
     mailed_digest = models.CharField(max_length=64, unique=True, editable=False)
     shown_digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -341,6 +369,103 @@ class Extension(models.Model):
             self.handling = self.Handling.EMPLOYEE
         elif self.handling == self.Handling.EMPLOYEE:
             raise ValidationError({"employee": _("Choose the employee, or say what else to do with these calls.")})
+
+
+class ApiKey(models.Model):
+    """A program's way in: of one company, or of a partner to all of his companies. The secret is a digest here.
+
+    After a rotation the secret before it works until `previous_until`. `scopes`: see `employees.api.keys`.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(
+        Company, models.CASCADE, null=True, blank=True, related_name="api_keys", verbose_name=_("company")
+    )
+    partner = models.ForeignKey(
+        Partner, models.CASCADE, null=True, blank=True, related_name="api_keys", verbose_name=_("partner")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    prefix = models.CharField(_("begins with"), max_length=16, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    previous_digest = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    previous_until = models.DateTimeField(null=True, editable=False)
+    scopes = models.JSONField(_("what it may do"), default=list)
+    expires_at = models.DateTimeField(_("valid until"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+    created_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", verbose_name=_("made by"), editable=False
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(company__isnull=False, partner=None) | models.Q(company=None, partner__isnull=False),
+                name="key_of_a_company_or_of_a_partner",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} · {self.prefix}…"
+
+    @property
+    def owner(self) -> Company | Partner:
+        return self.company or self.partner  # type: ignore[return-value]  # (a constraint holds that)
+
+    @property
+    def works(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class ApiRequest(models.Model):
+    """One request to the API. `request_id` is that of the log lines."""
+
+    key = models.ForeignKey(ApiKey, models.CASCADE, related_name="requests", verbose_name=_("API key"))
+    company = models.ForeignKey(Company, models.CASCADE, null=True, related_name="+", verbose_name=_("company"))
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    method = models.CharField(_("method"), max_length=8)
+    path = models.CharField(_("address"), max_length=300)
+    status = models.PositiveSmallIntegerField(_("status"))
+    code = models.CharField(_("problem"), max_length=64, blank=True)
+    milliseconds = models.PositiveIntegerField(_("duration, ms"))
+    address = models.GenericIPAddressField(_("from"), null=True)
+    request_id = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("API request")
+        verbose_name_plural = _("API requests")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["company", "id"], name="api_requests_of_company"),
+            models.Index(fields=["at"], name="api_requests_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"
+
+
+class KeptAnswer(models.Model):
+    """What was answered to a request that had an `Idempotency-Key`; no `status`: it is not answered (yet).
+
+    `asked` is a digest of method, address and body. The answer may hold a secret that is shown once: it is encrypted.
+    """
+
+    api_key = models.ForeignKey(ApiKey, models.CASCADE, related_name="+")
+    idempotency_key = models.CharField(max_length=255)
+    asked = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    body = EncryptedTextField(blank=True)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["api_key", "idempotency_key"], name="one_answer_per_idempotency_key")
+        ]
 
 
 class Installation(models.Model):

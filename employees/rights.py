@@ -24,3 +24,9 @@ RIGHTS: dict[str, frozenset[Right]] = {
 
 def may(membership: Membership | None, right: Right) -> bool:
     return membership is not None and right in RIGHTS.get(membership.role, frozenset())
+
+
+def last_owner(membership: Membership) -> bool:
+    """Whether nobody else owns the company."""
+    others = Membership.objects.filter(company=membership.company, role=Role.OWNER).exclude(pk=membership.pk)
+    return not others.exists()

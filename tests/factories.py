@@ -11,7 +11,18 @@ from django.core.files.base import ContentFile
 from django.utils import timezone
 
 from clients.models import Client, ClientPhone, Comment
-from employees.models import Change, Company, Employee, EmployeePhone, Extension, Invitation, Membership, Role, User
+from employees.models import (
+    Change,
+    Company,
+    Employee,
+    EmployeePhone,
+    Extension,
+    Invitation,
+    Membership,
+    Partner,
+    Role,
+    User,
+)
 from integrations.models import (
     CallSync,
     Credential,
@@ -60,6 +71,13 @@ class CompanyFactory(DjangoModelFactory):
         model = Company
 
     name = factory.Sequence(lambda n: f"Company {n}")
+
+
+class PartnerFactory(DjangoModelFactory):
+    class Meta:
+        model = Partner
+
+    name = factory.Sequence(lambda n: f"Partner {n}")
 
 
 class UserFactory(DjangoModelFactory):
