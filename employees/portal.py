@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import change_pages, member_pages, phones  # noqa: F401  (they register their pages)
+from . import change_pages, key_pages, member_pages, phones  # noqa: F401  (they register their pages)
 from .company_forms import CompanyForm
 from .employee_forms import EmployeeForm, give_extensions
 from .forms import back
@@ -160,4 +160,5 @@ portal.in_menu(
 portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)
 portal.in_menu("keeping", gettext_lazy("How long data is kept"), "auto_delete", group=PEOPLE, order=54)
 portal.in_menu("masks", gettext_lazy("How numbers are shown"), "password", group=PEOPLE, order=55)
+portal.in_menu("keys", gettext_lazy("API keys"), "key", group=PEOPLE, order=57, inside=("key",))
 portal.in_menu("changes", gettext_lazy("Changes"), "history", group=PEOPLE, order=56)

@@ -64,10 +64,6 @@ def keep(row: KeptAnswer, response: HttpResponse) -> None:
     row.save(update_fields=["status", "body", "content_type"])
 
 
-def delete_old() -> None:
-    KeptAnswer.objects.filter(at__lt=timezone.now() - KEPT).delete()
-
-
 def _digest(request: Request) -> str:
     asked = f"{request.method} {request.get_full_path()} {request.headers.get('Callbridge-Company', '')}\n".encode()
     return hashlib.sha256(asked + request.body).hexdigest()

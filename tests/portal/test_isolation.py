@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from employees.api import keys
 from employees.models import Role
 from employees.rights import RIGHTS
 from employees.sites import Page, portal
@@ -30,6 +31,7 @@ def _planned(world: World) -> Any:
 
 
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
+    "key": lambda w: [keys.issue(w.company, f"{w.name} key", ["people:read"])[0].uuid],
     "employee": lambda w: [w.employee.uuid],
     "employee_delete": lambda w: [w.employee.uuid],
     "member": lambda w: [w.member.pk],
