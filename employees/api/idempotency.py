@@ -29,11 +29,11 @@ def begin(request: Request) -> KeptAnswer | None:
 
     Raises a `Problem` where the key is another request's, or its request is not answered.
     """
-    key = request.headers.get(HEADER, "")
-    if not key or request.method != "POST":
+    key = request.headers.get(HEADER)
+    if key is None or request.method != "POST":
         return None
-    if len(key) > LONGEST:
-        raise Problem("malformed", f"{HEADER}: at most {LONGEST} characters")
+    if not 1 <= len(key) <= LONGEST:
+        raise Problem("malformed", f"{HEADER}: 1…{LONGEST} characters")
     asked = _digest(request)
     KeptAnswer.objects.filter(api_key=key_of(request), idempotency_key=key, at__lt=timezone.now() - KEPT).delete()
     try:
