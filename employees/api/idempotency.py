@@ -7,7 +7,6 @@ since nobody knows what became of it.
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.http import HttpResponse
@@ -17,10 +16,10 @@ from rest_framework.request import Request
 from employees.models import KeptAnswer
 
 from .access import key_of
+from .keeping import ANSWERS_KEPT
 from .problems import Problem
 
 HEADER = "Idempotency-Key"
-KEPT = timedelta(hours=24)
 LONGEST = 255
 
 
@@ -35,7 +34,9 @@ def begin(request: Request) -> KeptAnswer | None:
     if not 1 <= len(key) <= LONGEST:
         raise Problem("malformed", f"{HEADER}: 1…{LONGEST} characters")
     asked = _digest(request)
-    KeptAnswer.objects.filter(api_key=key_of(request), idempotency_key=key, at__lt=timezone.now() - KEPT).delete()
+    KeptAnswer.objects.filter(
+        api_key=key_of(request), idempotency_key=key, at__lt=timezone.now() - ANSWERS_KEPT
+    ).delete()
     try:
         with transaction.atomic():
             return KeptAnswer.objects.create(api_key=key_of(request), idempotency_key=key, asked=asked)

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from employees.api import idempotency, keeping, keys
+from employees.api import keeping, keys
 from employees.models import ApiKey, ApiRequest, Change, KeptAnswer
 from tests import factories as make
 from tests.api.conftest import Program
@@ -79,7 +79,7 @@ def test_what_is_old_is_forgotten():
     Program(secret).post("employees", {"name": "Anna"}, idempotency_key="one")
     keeping.delete_old()
     assert (ApiRequest.objects.count(), KeptAnswer.objects.count()) == (1, 1)
-    with time_machine.travel(timezone.now() + idempotency.KEPT + timedelta(minutes=1)):
+    with time_machine.travel(timezone.now() + keeping.ANSWERS_KEPT + timedelta(minutes=1)):
         keeping.delete_old()
         assert (ApiRequest.objects.count(), KeptAnswer.objects.count()) == (1, 0)
     with time_machine.travel(timezone.now() + keeping.REQUESTS_KEPT + timedelta(minutes=1)):
