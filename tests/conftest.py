@@ -6,6 +6,7 @@ import atexit
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -27,6 +28,9 @@ def _environment() -> None:
     """Once for all processes of a test run: those of xdist inherit it. Before anything of Django's is imported."""
     if "CALLBRIDGE_TESTS" in os.environ:
         return
+    # The product's processes, a hundred of them, would compile it anew each time.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     folder = tempfile.mkdtemp(prefix="callbridge-tests-")
     atexit.register(_clean_up, folder)
     os.environ |= {
@@ -105,6 +109,25 @@ def needs(missing: str) -> None:
     if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Each process of a run begins with a copy of one empty database."""
+    from django.conf import settings
+
+    from tests.stack import empty_sqlite
+
+    if settings.SQLITE:
+        shutil.copyfile(empty_sqlite(), settings.DATABASES["default"]["TEST"]["NAME"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Whether that copy is taken as it is; it goes with the run's folder."""
+    from django.conf import settings
+
+    return settings.SQLITE
 
 
 @pytest.fixture(autouse=True)
