@@ -34,14 +34,13 @@ def begin(request: Request) -> KeptAnswer | None:
     if not 1 <= len(key) <= LONGEST:
         raise Problem("malformed", f"{HEADER}: 1…{LONGEST} characters")
     asked = _digest(request)
-    KeptAnswer.objects.filter(
-        api_key=key_of(request), idempotency_key=key, at__lt=timezone.now() - ANSWERS_KEPT
-    ).delete()
+    ours = {"api_key": key_of(request), "idempotency_key": key}
+    KeptAnswer.objects.filter(**ours, at__lt=timezone.now() - ANSWERS_KEPT).delete()
     try:
         with transaction.atomic():
-            return KeptAnswer.objects.create(api_key=key_of(request), idempotency_key=key, asked=asked)
+            return KeptAnswer.objects.create(**ours, asked=asked)
     except IntegrityError:
-        row = KeptAnswer.objects.get(api_key=key_of(request), idempotency_key=key)
+        row = KeptAnswer.objects.get(**ours)
     if row.asked != asked:
         raise Problem("idempotency_key_reused")
     if row.status is None:
