@@ -393,20 +393,6 @@ class Emulator(Crm):
     def _patch_leads(self, asked: Asked) -> Any:
         return self._patched(asked, "leads", self.leads, {"responsible_user_id", "custom_fields_values"})
 
-    @api("GET", "/api/v4/contacts/{id}")
-    def _contact(self, asked: Asked) -> Any:
-        return self._one(asked, "contacts")
-
-    @api("GET", "/api/v4/companies/{id}")
-    def _company(self, asked: Asked) -> Any:
-        return self._one(asked, "companies")
-
-    def _one(self, asked: Asked, kind: str) -> Any:
-        row = self.clients.get(int(asked.parts["id"]))
-        if row is None or row.kind != kind or row.hidden:
-            return Answer(204)
-        return self._shown(row)
-
     @api("POST", "/api/v4/contacts")
     def _add_contacts(self, asked: Asked) -> Any:
         made = []
@@ -662,6 +648,22 @@ class Emulator(Crm):
         kind, entities = asked.query.get("filter[entity_type]"), _values(asked, "filter[entity_id]")
         rows = [task for task in self.tasks if task["entity_type"] == kind and str(task["entity_id"]) in entities]
         return _listed(asked, "tasks", rows)
+
+    # --- One record (endpoints are tried by their functions' names, and those of notes begin alike)
+
+    @api("GET", "/api/v4/contacts/{id}")
+    def _one_contact(self, asked: Asked) -> Any:
+        return self._one(asked, "contacts")
+
+    @api("GET", "/api/v4/companies/{id}")
+    def _one_company(self, asked: Asked) -> Any:
+        return self._one(asked, "companies")
+
+    def _one(self, asked: Asked, kind: str) -> Any:
+        row = self.clients.get(int(asked.parts["id"]))
+        if row is None or row.kind != kind or row.hidden:
+            return Answer(204)
+        return self._shown(row)
 
     # --- Bodies
 

@@ -197,10 +197,17 @@ def test_whom_a_crm_does_not_know_is_said(mine: World, operator: Browser, monkey
 
 
 def test_what_the_book_has_fresh_is_not_asked_for(mine: World, operator: Browser) -> None:
-    client = make.ClientFactory(company=mine.company, source=mine.credential.source, link="/crm/contact/1/")
+    client = make.ClientFactory(
+        company=mine.company,
+        source=mine.credential.source,
+        link="/crm/contact/1/",
+        details={"email": "nina@example.com"},
+        detailed_at=timezone.now(),
+    )
     make.ClientPhoneFactory(client=client, phone="+79261112233")
     text = part(operator, a_call(mine))
     assert "is being asked" not in text
+    assert "nina@example.com" in text
     assert f'href="https://{mine.credential.domain}/crm/contact/1/"' in text
     assert lookups.begins(mine.credential, "+79261112233")
 
