@@ -101,16 +101,21 @@ def contact_form(
     `data`: what was sent, or typed before."""
     form = forms.Form(_bound(values, data), initial=values, auto_id=name)
     for each in fields:
-        kind: Any = forms.EmailField if each.name == "email" else forms.CharField
-        widget = {"widget": forms.Textarea(attrs={"rows": 3})} if each.long else {}
-        form.fields[each.name] = kind(
+        form.fields[each.name] = forms.CharField(
             label=each.title,
             required=each.name == NAME,
             max_length=LONGEST_TEXT if each.long else LONGEST,
             show_hidden_initial=values is not None,
-            **widget,
+            widget=_widget(each),
         )
     return form
+
+
+def _widget(field: ContactField) -> forms.Widget:
+    """Whether an e-mail is one the browser and the CRM judge: what they refuse is still in the form."""
+    if field.long:
+        return forms.Textarea(attrs={"rows": 3})
+    return forms.EmailInput() if field.name == "email" else forms.TextInput()
 
 
 def _bound(values: Mapping[str, str] | None, data: QueryDict | dict[str, str] | None) -> Any:

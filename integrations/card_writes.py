@@ -150,11 +150,19 @@ class _Account:
     def ask(self, work: Callable[[dict[str, str]], T]) -> T:
         return credentials.speaking(self.credential, self.http, work)
 
+    def look(self, work: Callable[[dict[str, str]], T]) -> T:
+        """Nothing can have been made by it."""
+        try:
+            return self.ask(work)
+        except OutboundError as error:
+            error.fate_unknown = False
+            raise
+
     def find(self) -> ClientMatch | None:
-        return self.ask(lambda keys: self.adapter.find_client(self.http, keys, self.row.client_phone, SECONDS))
+        return self.look(lambda keys: self.adapter.find_client(self.http, keys, self.row.client_phone, SECONDS))
 
     def read(self) -> dict[str, str]:
-        return self.ask(lambda keys: self.adapter.read_contact(self.http, keys, self.record))
+        return self.look(lambda keys: self.adapter.read_contact(self.http, keys, self.record))
 
     @property
     def record(self) -> Record:

@@ -45,7 +45,7 @@ class ClientForm(forms.Form):
         error_messages={"required": gettext_lazy("Write the client's name first.")},
     )
     organisation = forms.CharField(label=gettext_lazy("Organisation"), max_length=300, required=False)
-    email = forms.EmailField(label=book.FIELDS["email"], max_length=300, required=False)
+    email = forms.CharField(label=book.FIELDS["email"], max_length=300, required=False, widget=forms.EmailInput)
     position = forms.CharField(label=book.FIELDS["position"], max_length=300, required=False)
     address = forms.CharField(label=book.FIELDS["address"], max_length=300, required=False)
     note = forms.CharField(
