@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 from crm_adapters.base import Choice, ClientMatch, Settings
 from crm_adapters.contacts import NAME, ContactField, NewContact, Record
@@ -23,7 +23,7 @@ from .calls import digits
 from .chain import Chain
 
 FIELDS = (
-    ContactField(NAME, _("Name")),
+    ContactField(NAME, pgettext_lazy("client", "Name")),
     ContactField("email", _("E-mail")),
     ContactField("note", _("Comment in the record"), long=True),
 )

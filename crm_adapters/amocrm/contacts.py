@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 from crm_adapters.base import ClientMatch
 from crm_adapters.contacts import NAME, ContactField, NewContact, NewTask, Record
@@ -23,7 +23,7 @@ from .directory import KINDS, link
 from .tasks import CALL
 
 FIELDS = (
-    ContactField(NAME, _("Name")),
+    ContactField(NAME, pgettext_lazy("client", "Name")),
     ContactField("email", _("E-mail")),
     ContactField("position", _("Position")),
     ContactField("address", _("Address")),
