@@ -99,7 +99,7 @@ def contact_form(
 ) -> forms.Form:
     """`values`: those of a record to be changed; the form carries them, so that it is known what the person saw.
     `data`: what was sent, or typed before."""
-    form = forms.Form(_bound(values, data), initial=values, auto_id=name)
+    form = forms.Form(_bound(values, data), initial=dict(values or {}), auto_id=name)
     for each in fields:
         form.fields[each.name] = forms.CharField(
             label=each.title,
