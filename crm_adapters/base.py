@@ -24,6 +24,8 @@ from outbound.http import Http
 from outbound.limits import Limit
 from outbound.vendors import Check, Refused, Reply, Vendor
 
+from .contacts import ContactField, NewContact, NewTask, Record
+
 Secrets = Mapping[str, str]
 """What a credential holds, by field name: what the form asked for and what the CRM gave us (tokens)."""
 Settings = Mapping[str, Any]
@@ -304,6 +306,8 @@ class Capability(enum.StrEnum):
     CLICK_TO_CALL = "click_to_call"
     CLIENT_LOOKUP = "client_lookup"
     USERS = "users"
+    CONTACTS = "contacts"
+    TASKS = "tasks"
     OAUTH = "oauth"
 
 
@@ -331,6 +335,8 @@ class Adapter(Vendor, ABC):
     """HTTP methods of the CRM's requests. An event that comes by GET has its fields in `Request.query`."""
     kept_headers: ClassVar[frozenset[str]] = frozenset()
     """Headers (lower-case) of its requests that an event is understood by, beside the usual ones."""
+    contact_fields: ClassVar[tuple[ContactField, ...]] = ()
+    """What of a client's record people see and change in the card of a call; the first is `contacts.NAME`."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Names of credential fields that are never shown again."""
     token_fields: ClassVar[tuple[str, ...]] = ()
@@ -452,6 +458,28 @@ class Adapter(Vendor, ABC):
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         """Whom the CRM knows under `phone`, within `deadline` seconds."""
+        raise NotImplementedError
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """What this account can: an adapter may need more keys for some of its capabilities than for calls."""
+        return self.capabilities
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        """Values of a client's record by the names of `contact_fields`; what this kind of record has not is absent.
+        Raises `Rejected` for a record that is gone."""
+        raise NotImplementedError
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        """Change these fields and nothing else. Repeating it does no harm."""
+        raise NotImplementedError
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        """Make a client. The house has looked that nobody has this phone."""
+        raise NotImplementedError
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        """Set a task about a client: the address of its page (or of the client's, where it is shown), relative to the
+        account's; empty where none is known."""
         raise NotImplementedError
 
     def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:

@@ -244,7 +244,7 @@ def _differences(told: Watched, name: str, before: Any, after: Any) -> list[Line
 
 def _settings(told: Watched, name: str, before: Any, after: Any) -> list[Line]:
     """The fields of a form that are kept as JSON, one line for each that is different."""
-    old, new = getattr(before, name), getattr(after, name)
+    old, new = getattr(before, name) or {}, getattr(after, name) or {}
     known = told.labels(after)
     found = []
     for key in {**old, **new}:

@@ -22,7 +22,18 @@ from telephony.models import Call
 from telephony.passport import mask_fields
 
 from . import actors, crm_events, replays
-from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Export, Integration, Notice, Visit, VisitChange
+from .models import (
+    CallSync,
+    CardWrite,
+    Credential,
+    CrmEvent,
+    EmployeeMapping,
+    Export,
+    Integration,
+    Notice,
+    Visit,
+    VisitChange,
+)
 
 
 @admin.register(Credential, site=support)
@@ -145,6 +156,17 @@ class VisitAdmin(FactAdmin):
     ordering = ["-id"]
     exclude = ["membership", "by"]
     inlines = [VisitChangeInline]
+
+
+@admin.register(CardWrite, site=support)
+class CardWriteAdmin(FactAdmin):
+    icon = "edit_note"
+    list_display = ["created_at", "company", "integration", "kind", "state", "words"]
+    list_filter = ["state", "kind", "company"]
+    list_select_related = ["company", "integration__credential"]
+    search_fields = ["client_phone", "words"]
+    ordering = ["-id"]
+    exclude = ["token"]
 
 
 @admin.register(Notice, site=support)

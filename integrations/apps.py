@@ -10,6 +10,7 @@ class IntegrationsConfig(AppConfig):
         from employees import audit, installation
 
         from . import models
+        from .card_fields import settings_fields
 
         installation.watch(
             models.Integration,
@@ -41,7 +42,7 @@ class IntegrationsConfig(AppConfig):
             "numbers",
             "settings",
             title=_("integration"),
-            labels=lambda row: row.credential.adapter.settings_form.base_fields,
+            labels=lambda row: settings_fields(row),
         )
         audit.watch(models.EmployeeMapping, "integration", of=lambda row: row.integration)
         audit.watch(
@@ -57,5 +58,11 @@ class IntegrationsConfig(AppConfig):
             labels=lambda row: row.integration.credential.adapter.settings_form.base_fields,
             company=lambda row: row.integration.company_id,
             name=lambda row: str(row.integration),
+        )
+        audit.watch(
+            models.CardWrite,
+            "crm_data",
+            title=_("data in a CRM"),
+            by_hand=lambda save: not save.get("update_fields"),
         )
         from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)

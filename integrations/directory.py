@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from crm_adapters.base import Adapter, CallFacts, Job, Step
 from employees import installation
@@ -50,6 +51,7 @@ class Wanting:
     """An active integration, as planning and syncing need it. `numbers` is None where no filter is set."""
 
     integration_id: int
+    integration: UUID
     credential_id: int
     account: str
     company_id: int
@@ -117,6 +119,7 @@ def _wanting(row: Integration) -> Wanting:
     }
     return Wanting(
         integration_id=row.pk,
+        integration=row.uuid,
         credential_id=row.credential_id,
         account=row.credential.account,
         company_id=row.company_id,

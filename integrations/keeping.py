@@ -1,4 +1,5 @@
-"""Events of CRMs that are too old are deleted, by the rule of their company, and files that were asked for."""
+"""Events of CRMs that are too old are deleted, by the rule of their company, files that were asked for, and what cards
+had written."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from telephony import files
 from telephony.hot import hot_write
 from telephony.keeping import BATCH, in_batches
 
-from .models import Credential, CrmEvent, Export, SeenEvent
+from .models import CardWrite, Credential, CrmEvent, Export, SeenEvent
 
 SEEN_DAYS = 30
+CARD_DAYS = 30
 EXPORT_DAYS = 7
 
 
@@ -20,6 +22,7 @@ def delete_old() -> None:
     for credential in Credential.objects.select_related("company"):
         in_batches(credential.company.events_kept_days, partial(_delete_events, credential))
     in_batches(SEEN_DAYS, _forget_keys)
+    in_batches(CARD_DAYS, _delete_writes)
     in_batches(EXPORT_DAYS, _delete_exports)
 
 
@@ -33,6 +36,11 @@ def _forget_keys(before: datetime) -> int:
     return _delete(SeenEvent, list(rows.values_list("pk", flat=True)[:BATCH]))
 
 
+def _delete_writes(before: datetime) -> int:
+    rows = CardWrite.objects.filter(created_at__lt=before).order_by("created_at")
+    return _delete(CardWrite, list(rows.values_list("pk", flat=True)[:BATCH]))
+
+
 def _delete_exports(before: datetime) -> int:
     rows = Export.objects.filter(created_at__lt=before).order_by("created_at")
     with hot_write():
@@ -42,7 +50,7 @@ def _delete_exports(before: datetime) -> int:
     return len(found)
 
 
-def _delete(model: type[CrmEvent | SeenEvent], ids: list[int]) -> int:
+def _delete(model: type[CrmEvent | SeenEvent | CardWrite], ids: list[int]) -> int:
     with hot_write():
         model._default_manager.filter(pk__in=ids).delete()
     return len(ids)

@@ -349,6 +349,64 @@ class SeenEvent(models.Model):
         return not key or cls.objects.get_or_create(credential=credential, key=key[:200])[1]
 
 
+class CardWrite(models.Model):
+    """What somebody wants written into a CRM from the card of a call. It is sent once: what was sent and never answered
+    is in doubt, and he is told to look.
+
+    `token` came with the form, so one form is one write. `values` are the fields (of a task: its text), `before` what
+    the person saw of those that he changes. `entity` is the record as the client book names it. `link` leads to what
+    was written, `error_kind`, `code` and `words` say why nothing was.
+    """
+
+    class Kind(models.TextChoices):
+        CREATE = "create", _("new client in the CRM")
+        SAVE = "save", _("client's data in the CRM")
+        TASK = "task", _("task in the CRM")
+
+    class State(models.TextChoices):
+        INTENDED = "intended", _("about to be written")
+        SENT = "sent", _("being written")
+        DONE = "done", pgettext_lazy("written into a CRM", "written")
+        REFUSED = "refused", pgettext_lazy("written into a CRM", "not written")
+        DOUBT = "doubt", pgettext_lazy("written into a CRM", "in doubt")
+
+    token = models.UUIDField(unique=True)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", verbose_name=_("company"))
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="+", verbose_name=_("integration"))
+    call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="+", verbose_name=_("call"))
+    client_phone = models.CharField(_("client's number"), max_length=32)
+    entity = models.CharField(_("record in the CRM"), max_length=64, blank=True)
+    kind = models.CharField(_("what"), max_length=8, choices=Kind)
+    values = models.JSONField(default=dict)
+    before = models.JSONField(default=dict)
+    due_at = models.DateTimeField(_("until when"), null=True)
+    responsible = models.CharField(_("user in the CRM"), max_length=64, blank=True)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("author"))
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.INTENDED)
+    error_kind = models.CharField(_("kind of error"), max_length=20, blank=True)
+    code = models.CharField(max_length=100, blank=True)
+    words = models.TextField(_("error"), blank=True)
+    link = models.CharField(_("link"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("asked"), default=timezone.now)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+
+    class Meta:
+        verbose_name = _("write from a call card")
+        verbose_name_plural = _("writes from call cards")
+        indexes = [
+            models.Index(fields=["integration", "client_phone", "-created_at"], name="card_write_by_client"),
+            models.Index(fields=["id"], condition=Q(state__in=["intended", "sent"]), name="card_write_open"),
+            models.Index(fields=["created_at"], name="card_write_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.integration.credential}: {self.client_phone}"
+
+    @property
+    def open(self) -> bool:
+        return self.state in (self.State.INTENDED, self.State.SENT)
+
+
 class Export(models.Model):
     """The journal as a file that somebody asked for: `filter` is what was on his screen, `columns` what he chose.
 

@@ -16,7 +16,8 @@ from employees.forms import defaults
 from employees.models import Company, Employee
 from telephony.models import Connection, VirtualNumber
 
-from . import crm_lists
+from . import card_fields, crm_lists
+from .card_fields import CARD_FIELDS
 from .crm_lists import Found
 from .models import Credential, EmployeeMapping, Integration
 
@@ -54,8 +55,10 @@ class HouseForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
 
-    def __init__(self, company: Company, *args: Any, **kwargs: Any):
+    def __init__(self, company: Company, adapter: Adapter, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        if adapter.contact_fields:
+            self.fields[CARD_FIELDS] = card_fields.choice(adapter)
         self.fields["connections"].queryset = Connection.objects.filter(company=company)  # type: ignore[attr-defined]
         self.fields["numbers"].queryset = VirtualNumber.objects.filter(company=company)  # type: ignore[attr-defined]
 
@@ -112,7 +115,7 @@ class Setup:
         self.users: Found = crm_lists.of(self.account)
         self._post = post
         data = post if post is not None and not self.asked_anew else None
-        self.house = HouseForm(self.company, data, initial=self._house_initial(post))
+        self.house = HouseForm(self.company, self.adapter, data, initial=self._house_initial(post))
         self.settings = self.adapter.settings_form(data, initial=self._settings_initial())
         fill_listed_fields(self.settings, self.account)
         self.lines = self._lines(data)
@@ -130,6 +133,7 @@ class Setup:
             "connections": [item.uuid for item in row.connections.all()],
             "filter_numbers": row.filter_numbers,
             "numbers": list(row.numbers.all()),
+            CARD_FIELDS: [each.name for each in card_fields.chosen(self.adapter, row.settings)],
         }
 
     def _settings_initial(self) -> dict[str, Any]:
@@ -199,6 +203,8 @@ class Setup:
             found[0].fields = [mine[0], *found[0].fields, *mine[1:]]
         else:
             found = [Block(_("Integration parameters"), mine)]
+        if CARD_FIELDS in self.house.fields:
+            found.append(Block(_("Call card"), [(self.house[CARD_FIELDS], "")]))
         return found
 
     # --- Keeping
@@ -214,6 +220,8 @@ class Setup:
         row.credential, row.active, row.name = self.account, data["active"], data["name"]
         row.filter_numbers = data["filter_numbers"]
         row.settings = {**self._kept_settings(), **self.settings.cleaned_data}
+        if CARD_FIELDS in data:
+            row.settings[CARD_FIELDS] = data[CARD_FIELDS]
         row.save()
         row.connections.set(data["connections"])
         row.numbers.set(data["numbers"])

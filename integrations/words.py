@@ -124,6 +124,8 @@ PURPOSES: dict[str, Any] = {
     "refused dial": gettext_lazy("Telling the CRM that a call was not made"),
     "connect": gettext_lazy("Connecting the account"),
     "clean-up": gettext_lazy("Cleaning up after a test call"),
+    "call card": gettext_lazy("Written from the call card"),
+    "client's fields": gettext_lazy("The client's fields for the call card"),
 }
 """What an exchange with a vendor was for."""
 

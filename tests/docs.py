@@ -47,6 +47,8 @@ CRM_COLUMNS = {
     CrmCapability.CLICK_TO_CALL: "click to call",
     CrmCapability.CLIENT_LOOKUP: "clients and managers looked up",
     CrmCapability.USERS: "users",
+    CrmCapability.CONTACTS: "clients made and changed from the card",
+    CrmCapability.TASKS: "tasks from the card",
     CrmCapability.OAUTH: "consent (OAuth)",
 }
 WAYS = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
-from clients.models import Client, ClientPhone, Comment
+from clients.models import Client, ClientPhone, Comment, Task
 from employees.models import (
     Change,
     Company,
@@ -188,6 +188,17 @@ class CommentFactory(DjangoModelFactory):
     client_phone = factory.Sequence(lambda n: f"+7495{n:07}")
     call = factory.Faker("uuid4", cast_to=None)
     text = factory.Sequence(lambda n: f"Comment {n}")
+
+
+class TaskFactory(DjangoModelFactory):
+    class Meta:
+        model = Task
+
+    company = factory.SubFactory(CompanyFactory)
+    client_phone = factory.Sequence(lambda n: f"+7495{n:07}")
+    call = factory.Faker("uuid4", cast_to=None)
+    text = factory.Sequence(lambda n: f"Task {n}")
+    due_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=1))
 
 
 # --- Telephony --------------------------------------------------------------------------------------------------------

@@ -25,11 +25,12 @@ from crm_adapters.base import (
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, NewTask, Record
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, events, failures, forms, oauth, traces
+from . import address, calls, connect, contacts, directory, events, failures, forms, oauth, traces
 from .api import Account
 
 
@@ -77,6 +78,7 @@ class AmoCrm(Adapter):
     }
     methods = events.METHODS
     kept_headers = events.HEADERS
+    contact_fields = contacts.FIELDS
     token_fields: ClassVar[tuple[str, ...]] = ("access_token", "refresh_token", "account_id", "redirect_uri")
     secret_fields = frozenset({"client_secret", "long_lived_token", "access_token", "refresh_token"})
     batch_size = 50
@@ -140,6 +142,18 @@ class AmoCrm(Adapter):
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return directory.find_client(Account.of(http, secrets), phone, deadline)
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(Account.of(http, secrets), record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(Account.of(http, secrets), record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(Account.of(http, secrets), contact)
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        return contacts.add_task(Account.of(http, secrets), task)
 
     def handshake(self, request: Request) -> Reply | None:
         return events.handshake(request)

@@ -24,11 +24,12 @@ from crm_adapters.base import (
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, NewTask, Record
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest
+from . import address, calls, connect, contacts, directory, entities, events, failures, forms, oauth, rest
 
 
 class Bitrix24(Adapter):
@@ -57,6 +58,7 @@ class Bitrix24(Adapter):
         "record": _("The recording was attached"),
         "utm": _("The UTM tags were written"),
     }
+    contact_fields = contacts.FIELDS
     token_fields: ClassVar[tuple[str, ...]] = (
         "access_token",
         "refresh_token",
@@ -125,6 +127,18 @@ class Bitrix24(Adapter):
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return directory.find_client(rest.Portal.of(http, secrets), phone, deadline)
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(rest.Portal.of(http, secrets), record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(rest.Portal.of(http, secrets), record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(rest.Portal.of(http, secrets), contact)
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        return contacts.add_task(rest.Portal.of(http, secrets), task)
 
     def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:
         if event.crm_call:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -15,40 +14,14 @@ from crm_adapters import registry
 from crm_adapters.base import Adapter, Capability, Job, Refused, Request, Trace
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
 from outbound.http import Http
-from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
+from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, counted
+from tests.crm_adapters.conftest import CRMS, MANAGER, SLUGS
 from tests.docs import declared
-from tests.emulators.crm import Crm, emulated
 
-CRMS = emulated()
-SLUGS = sorted(CRMS)
 IDS = [kind.name.replace(" ", "-") for kind in KINDS]
-MANAGER = "102"
 MOST_REQUESTS = 40
 DIFFERENT = [kind for kind in KINDS if kind.recorded or kind.name in ("missed by a group", "missed by a known client")]
 """Kinds of calls whose requests are all that there are."""
-
-
-@pytest.fixture(scope="module")
-def audio() -> Iterator[Audio]:
-    with Audio().serving() as found:
-        yield found
-
-
-@pytest.fixture(params=SLUGS)
-def slug(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def crm(slug: str) -> Iterator[Crm]:
-    with operated(CRMS[slug]()) as found:
-        found.know(KNOWN, "Maria Known", found.users[MANAGER])
-        yield found
-
-
-@pytest.fixture
-def house(crm: Crm, slug: str) -> Account:
-    return account(crm, slug)
 
 
 def test_every_crm_has_an_emulator() -> None:

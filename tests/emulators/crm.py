@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request as HttpRequest
@@ -39,6 +40,15 @@ class Written:
     recording: str = ""
     client: bool = False
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    """A task about a client as a CRM has it."""
+
+    text: str
+    due_at: datetime
+    person: str
 
 
 def digest(audio: bytes) -> str:
@@ -127,6 +137,14 @@ class Crm(Served, ABC):
 
     def click(self, extension: str, phone: str) -> None:
         """An employee clicks a number, and we are told (of CRMs that have `clicks`)."""
+        raise NotImplementedError
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        """The one client with this phone, by the names of `Adapter.contact_fields`, and `responsible`: who he is to."""
+        raise NotImplementedError
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        """Tasks about the client with this phone."""
         raise NotImplementedError
 
     def expire(self) -> None:

@@ -52,6 +52,9 @@ def build(name: str) -> World:
         author=world.member.user,
         text=f"{name} comment",
     )
+    world.task = make.TaskFactory(
+        company=world.company, client_phone=world.call.client_phone, call=world.call.uuid, text=f"{name} task"
+    )
     world.recording = make.RecordingFactory(call=world.call, content=AUDIO)
     world.credential = make.CredentialFactory(company=world.company, name=f"{name} credential")
     world.integration = make.IntegrationFactory(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Self
 
-from tests.emulators.crm import Crm, Written
+from tests.emulators.crm import Crm, ToDo, Written
 
 from .portal import CONTACT, Client, PortalConfig
 from .portal import Call as Card
@@ -104,6 +105,26 @@ class Emulator(Crm):
     def know(self, phone: str, name: str, manager: str) -> None:
         portal = self.emulator.portal
         portal.add_client(Client(CONTACT, portal.next_id(CONTACT), name, (phone,), int(manager)))
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        row = self._entity(phone)
+        emails = [str(each["VALUE"]) for each in row.get("EMAIL") or []]
+        told = {"name": "NAME", "last_name": "LAST_NAME", "position": "POST", "note": "COMMENTS"}
+        values = {name: str(row.get(theirs) or "") for name, theirs in told.items()}
+        return {**values, "email": next(iter(emails), ""), "responsible": str(row["ASSIGNED_BY_ID"])}
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        number = str(self._entity(phone)["ID"])
+        own = [each for each in self.emulator.portal.todos if str(each["ownerId"]) == number]
+        return [
+            ToDo(each["description"], datetime.fromisoformat(each["deadline"]), str(each.get("responsibleId", "")))
+            for each in own
+        ]
+
+    def _entity(self, phone: str) -> Mapping[str, Any]:
+        rows = self.emulator.portal.entities[CONTACT].values()
+        (found,) = (row for row in rows if any(each["VALUE"] == phone for each in row.get("PHONE") or ()))
+        return found
 
     def install(self, handler_url: str) -> None:
         self.emulator.fire_app_install(handler_url)
