@@ -14,6 +14,7 @@ from django.utils import timezone
 from employees.models import Company
 
 from .models import Client, ClientPhone, Comment
+from .signals import client_created
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
     ClientPhone.objects.filter(company=company, phone=phone, client__source=entry.source).exclude(
         client__entity=entry.entity
     ).delete()
-    client, _ = Client.objects.update_or_create(
+    client, created = Client.objects.update_or_create(
         company=company,
         source=entry.source,
         entity=entry.entity,
@@ -74,6 +75,8 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
         },
     )
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    if created:
+        client_created.send(sender=Client, client=client, phone=phone)
     return client
 
 
@@ -82,9 +85,12 @@ def enter(company: Company, phone: str, name: str, organisation: str) -> Client:
     """Keep whom `phone` belongs to as somebody of the company says, beside what CRMs say."""
     client = Client.objects.select_for_update().filter(company=company, source="", phones__phone=phone).first()
     client = client or Client(company=company)
+    created = client.pk is None
     client.name, client.organisation = name, organisation
     client.save()
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    if created:
+        client_created.send(sender=Client, client=client, phone=phone)
     return client
 
 

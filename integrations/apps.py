@@ -15,10 +15,12 @@ class IntegrationsConfig(AppConfig):
             models.Integration,
             models.EmployeeMapping,
             models.Rule,
+            models.WebhookEndpoint,
             through=(
                 models.Integration.connections.through,
                 models.Integration.numbers.through,
                 models.Rule.numbers.through,
+                models.WebhookEndpoint.connections.through,
             ),
         )
         audit.watch(
@@ -58,4 +60,17 @@ class IntegrationsConfig(AppConfig):
             company=lambda row: row.integration.company_id,
             name=lambda row: str(row.integration),
         )
-        from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)
+        audit.watch(
+            models.WebhookEndpoint,
+            "webhook",
+            "name",
+            "host",
+            "kinds",
+            "connections",
+            "active",
+            "deleted_at",
+            title=_("webhook"),
+            secret=("url", "secrets"),
+        )
+        # They listen to telephony, to the client book and to the schedule.
+        from . import actors, notice_actors, plan, routing, telling, webhook_actors  # noqa: F401
