@@ -431,9 +431,7 @@ class WebhookEndpoint(models.Model):
     url = EncryptedTextField(_("address"), editable=False)
     host = models.CharField(_("host"), max_length=255, editable=False)
     kinds = models.TextField(_("events"), blank=True)
-    connections = models.ManyToManyField(
-        Connection, blank=True, related_name="+", verbose_name=_("PBX connections")
-    )
+    connections = models.ManyToManyField(Connection, blank=True, related_name="+", verbose_name=_("PBX connections"))
     secrets = EncryptedTextField(default="[]", editable=False)
     active = models.BooleanField(_("active"), default=True)
     off_at = models.DateTimeField(_("switched off"), null=True, editable=False)

@@ -209,7 +209,9 @@ def _webhooks_off(companies: Companies) -> Iterator[Trouble]:
     """Those that we have switched off ourselves."""
     rows = WebhookEndpoint.objects.filter(company__in=companies, deleted_at=None, active=False).exclude(off_reason="")
     for row in rows.select_related("company"):
-        text = _("The webhook “%(name)s” is switched off since %(time)s: %(reason)s. Mend the programme, then switch it on.")
+        text = _(
+            "The webhook “%(name)s” is switched off since %(time)s: %(reason)s. Mend the programme, then switch it on."
+        )
         values = {"name": row, "time": _moment(row.company, row.off_at), "reason": row.get_off_reason_display()}
         link = reverse("portal:webhook", args=[row.uuid])
         yield Trouble(row.company_id, f"webhook:{row.uuid}", "danger", "webhook", text % values, link)

@@ -280,7 +280,9 @@ def test_who_has_no_endpoint_pays_nothing(line: Line) -> None:
     call = Call.objects.get()
     call.people, call.audio, call.changes = [], [], {"state"}
     directory.endpoints(call.company_id)
-    with CaptureQueriesContext(database, ) as queries:
+    with CaptureQueriesContext(
+        database,
+    ) as queries:
         telling.tell_of_calls([call] * 50)
     assert not queries.captured_queries
 
@@ -479,7 +481,9 @@ def test_the_guard_keeps_it_out_of_our_own_network(
     assert "not a public address" in fresh(row).error
 
 
-def test_two_workers_send_it_once(receiver: Receiver, endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_send_it_once(
+    receiver: Receiver, endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever comes while somebody is sending finds nothing to do."""
     send = deliveries._send
     met: list[Any] = []
