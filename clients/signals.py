@@ -3,5 +3,5 @@
 from django.dispatch import Signal
 
 client_created = Signal()
-"""`client`: a `Client` that the book did not have before, known under `phone` (E.164). Sent in the transaction that makes
-it."""
+"""`client`: a `Client` that the book did not have before, known under `phone` (E.164). Sent in the transaction that
+makes it."""

@@ -210,8 +210,8 @@ def _wait(answer: Answer, now: datetime) -> float:
 
 
 def _note(claim: Claim, tries: list[Try]) -> None:
-    """What became of each message, where the lease is still ours: else it was taken up by somebody else, or the endpoint
-    was switched off."""
+    """What became of each message, where the lease is still ours: else it was taken up by somebody else, or the
+    endpoint was switched off."""
     now = timezone.now()
     with hot_write():
         ours = WebhookEndpoint.objects.select_for_update(no_key=True).filter(lease=claim.lease)

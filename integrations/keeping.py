@@ -1,5 +1,5 @@
-"""Events of CRMs and the log of webhooks are deleted when they are too old, by the rule of their company, and files that
-were asked for."""
+"""Events of CRMs and the log of webhooks are deleted when they are too old, by the rule of their company, and files
+that were asked for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FORGOTTEN = timedelta(hours=1)
 
 
 def delete_old() -> None:
-    """Delete what its company keeps no longer, the keys of events that no CRM repeats any more, exports, and what is left
-    of webhooks that somebody has deleted."""
+    """Delete what its company keeps no longer, the keys of events that no CRM repeats any more, exports, and what is
+    left of webhooks that somebody has deleted."""
     for credential in Credential.objects.select_related("company"):
         in_batches(credential.company.events_kept_days, partial(_delete_events, credential))
     for endpoint in WebhookEndpoint.objects.select_related("company"):

@@ -1,4 +1,4 @@
-"""Webhooks to customers' programmes: told once for each event, signed so that anybody can check it, tried until taken."""
+"""Webhooks to customers' programmes: told once for each event, signed for anybody to check, tried until taken."""
 
 from __future__ import annotations
 
