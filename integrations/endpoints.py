@@ -83,7 +83,8 @@ def create(
     if of(company).count() >= MOST:
         raise ValidationError(_("A company has %(count)d webhooks at most. Delete one first.") % {"count": MOST})
     secret = signatures.new_secret()
-    row = WebhookEndpoint(company=company, keys=[(secret, None)])
+    row = WebhookEndpoint(company=company)
+    row.keys = [(secret, None)]
     change(row, url, kinds, name=name, connections=connections)
     return row, secret
 

@@ -17,7 +17,7 @@ def new_secret() -> str:
 
 
 def headers(keys: Iterable[str], message_id: str, seconds: int, body: bytes) -> dict[str, str]:
-    """The headers that prove a message to whoever knows one of these secrets. `seconds`: of 1970, when it is sent."""
+    """The headers that prove a message to whoever knows one of these secrets. `seconds`: since 1970."""
     signed = f"{message_id}.{seconds}.".encode() + body
     return {
         "webhook-id": message_id,

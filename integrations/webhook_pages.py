@@ -193,9 +193,9 @@ def webhook_delivery(request: HttpRequest, uuid: UUID, event: UUID) -> HttpRespo
     """With the header `X-Part` only what changes by itself."""
     row = get_object_or_404(_mine(request, uuid).deliveries.select_related("endpoint"), event=event)
     context = {
-        "title": f"{row.kind} · {row.endpoint}",
+        "title": str(row.endpoint),
         "row": row,
-        "said": ours(row.error),
+        "said": ours(row.error) if not row.history or row.error != row.history[-1]["error"] else "",
         "most": deliveries.TRIES,
         "tries": [_told(each) for each in reversed(row.history)],
         "body": json.dumps(json.loads(row.body), ensure_ascii=False, indent=2),

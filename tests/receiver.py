@@ -20,7 +20,8 @@ class Reply:
 
 class Receiver:
     """On a free port of loopback. It says no to what `secret` did not sign, and to others what `replies` have next, in
-    the end `usual`. `events` are what it took, by id: a repetition changes nothing."""
+    the end `usual`. `events` are what it took, by id: a repetition changes nothing. It answers nobody while it is not
+    `free`, and before as many have come as pass the `gate`."""
 
     def __init__(self, secret: str = "") -> None:
         self.secret = secret
@@ -33,6 +34,8 @@ class Receiver:
         self.busy = 0
         self.busiest = 0
         self.gate: threading.Barrier | None = None
+        self.free = threading.Event()
+        self.free.set()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -79,6 +82,7 @@ class Receiver:
             self.requests.append((headers, body))
         if self.gate:
             self.gate.wait(10)
+        self.free.wait(30)
         with self._lock:
             self.busy -= 1
             return self._answer(headers, body)
