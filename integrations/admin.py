@@ -21,7 +21,7 @@ from outbound.masking import mask
 from telephony.models import Call
 from telephony.passport import mask_fields
 
-from . import actors, crm_events, replays
+from . import actors, crm_events, payloads, replays
 from .models import (
     CallSync,
     Credential,
@@ -172,6 +172,13 @@ class WebhookDeliveryAdmin(FactAdmin):
     list_select_related = ["endpoint"]
     search_fields = ["endpoint__name", "endpoint__host"]
     ordering = ["-id"]
+    fields = ["created_at", "endpoint", "message_id", "kind", "state", "attempts", "due_at", "tried_at", "status"]
+    fields += ["answer", "error", "history", "readable"]
+    readonly_fields = fields
+
+    @display(description=_("body"))
+    def readable(self, row: WebhookDelivery) -> str:
+        return format_html('<pre class="cb-pre">{}</pre>', payloads.shown(row.body))
 
 
 @support.page("calls/<uuid:uuid>/", name="call")

@@ -4,6 +4,7 @@ may be added. docs/webhooks.md shows each type as a test has received it."""
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
 from employees import phones
+from outbound.masking import MASK
 from telephony import recordings
 from telephony.fold import Source
 from telephony.models import Call, Connection, Recording
@@ -41,6 +43,7 @@ KINDS = {
 }
 """What an endpoint may want, in words."""
 _SOURCES = {Source.TRIAL: "test"}
+_PROOF = re.compile(r'(/recordings/[0-9a-f-]+/)[^"]+')
 
 Data = dict[str, Any]
 
@@ -49,6 +52,11 @@ def body(kind: str, at: datetime, data: Data) -> str:
     """The message itself."""
     said = {"type": kind, "version": VERSION, "timestamp": _moment(at), "data": data}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def shown(text: str) -> str:
+    """A message for people to read: who may look at it need not be one who may listen."""
+    return _PROOF.sub(rf"\1{MASK}", json.dumps(json.loads(text), ensure_ascii=False, indent=2))
 
 
 def of_call(call: Call) -> Data:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,9 +24,8 @@ from employees.sites import company_of, portal
 from telephony.models import Connection
 from telephony.words import ours
 
-from . import deliveries, endpoints, telling
+from . import deliveries, endpoints, payloads, telling
 from .models import WebhookDelivery, WebhookEndpoint
-from .payloads import KINDS
 from .unwritten_pages import MomentInput
 
 TITLE = gettext_lazy("Webhooks")
@@ -50,8 +48,8 @@ class WebhookForm(forms.Form):
     )
     kinds = forms.MultipleChoiceField(
         label=gettext_lazy("Events"),
-        choices=[(kind, format_lazy("{}: {}", kind, words)) for kind, words in KINDS.items()],
-        initial=list(KINDS),
+        choices=[(kind, format_lazy("{}: {}", kind, words)) for kind, words in payloads.KINDS.items()],
+        initial=list(payloads.KINDS),
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": gettext_lazy("Choose at least one event.")},
     )
@@ -198,7 +196,7 @@ def webhook_delivery(request: HttpRequest, uuid: UUID, event: UUID) -> HttpRespo
         "said": ours(row.error) if not row.history or row.error != row.history[-1]["error"] else "",
         "most": deliveries.TRIES,
         "tries": [_told(each) for each in reversed(row.history)],
-        "body": json.dumps(json.loads(row.body), ensure_ascii=False, indent=2),
+        "body": payloads.shown(row.body),
     }
     part = "portal/parts/webhook_delivery.html" if request.headers.get("X-Part") else "portal/webhook_delivery.html"
     return portal.render(request, part, context)

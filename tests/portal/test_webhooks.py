@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone
 from employees.models import Change
 from integrations import endpoints
 from integrations.models import WebhookDelivery, WebhookEndpoint
+from telephony import recordings
 from tests import factories as make
 from tests.portal.conftest import World
 
@@ -164,8 +166,9 @@ def test_one_and_all_are_sent_once_more(mine: World, browser: Client, endpoint: 
     assert "nothing to send" in post(browser, "webhook_resend_since", endpoint.uuid, since=since, failed_only="on")
 
 
-def test_support_sees_it_without_address_and_secret(mine: World, endpoint: WebhookEndpoint) -> None:
-    row = make.WebhookDeliveryFactory(endpoint=endpoint)
+def test_support_sees_it_without_address_secret_and_audio(mine: World, endpoint: WebhookEndpoint) -> None:
+    told = {"type": "recording.ready", "data": {"recordings": [{"url": recordings.link(mine.recording)}]}}
+    row = make.WebhookDeliveryFactory(endpoint=endpoint, body=json.dumps(told))
     client = Client(headers={"accept-language": "en"})
     client.force_login(make.UserFactory(is_staff=True, is_superuser=True))
     for page in (
@@ -179,3 +182,4 @@ def test_support_sees_it_without_address_and_secret(mine: World, endpoint: Webho
         assert "Accounting" in said(answer)
         assert "4711" not in said(answer)
         assert "whsec" not in said(answer)
+        assert recordings.link(mine.recording) not in said(answer), "support does not listen"
