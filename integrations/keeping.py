@@ -25,7 +25,7 @@ def delete_old() -> None:
     left of webhooks that somebody has deleted."""
     for credential in Credential.objects.select_related("company"):
         in_batches(credential.company.events_kept_days, partial(_delete_events, credential))
-    for endpoint in WebhookEndpoint.objects.select_related("company"):
+    for endpoint in WebhookEndpoint.objects.select_related("company").defer("url", "secrets"):
         days = 0 if endpoint.deleted_at else endpoint.company.exchanges_kept_days
         in_batches(days, partial(_delete_deliveries, endpoint))
     WebhookEndpoint.objects.filter(deleted_at__lt=timezone.now() - FORGOTTEN, deliveries=None).delete()
@@ -39,8 +39,10 @@ def _delete_events(credential: Credential, before: datetime) -> int:
 
 
 def _delete_deliveries(endpoint: WebhookEndpoint, before: datetime) -> int:
-    """A batch of the log; what waits stays."""
-    rows = endpoint.deliveries.filter(created_at__lt=before).exclude(state=Constant(WebhookDelivery.State.WAITING))
+    """A batch of the log; what waits stays, where somebody may yet take it."""
+    rows = endpoint.deliveries.filter(created_at__lt=before)
+    if not endpoint.deleted_at:
+        rows = rows.exclude(state=Constant(WebhookDelivery.State.WAITING))
     return _delete(WebhookDelivery, list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]))
 
 
