@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from employees.models import Company
 
 from .models import Client, ClientPhone, Comment, Task
+from .signals import client_created
 
 T = TypeVar("T", bound=Model)
 
@@ -71,7 +72,7 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
     ClientPhone.objects.filter(company=company, phone=phone, client__source=entry.source).exclude(
         client__entity=entry.entity
     ).delete()
-    client, _ = Client.objects.update_or_create(
+    client, created = Client.objects.update_or_create(
         company=company,
         source=entry.source,
         entity=entry.entity,
@@ -87,6 +88,8 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
         },
     )
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    if created:
+        client_created.send(sender=Client, client=client, phone=phone)
     return client
 
 
@@ -98,8 +101,12 @@ def enter(
     client = Client.objects.select_for_update().filter(company=company, source="", phones__phone=phone).first()
     client = client or Client(company=company)
     client.name, client.organisation, client.details = name, organisation, dict(details or {})
+    created = client.pk is None
+    client.name, client.organisation = name, organisation
     client.save()
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    if created:
+        client_created.send(sender=Client, client=client, phone=phone)
     return client
 
 

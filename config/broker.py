@@ -59,7 +59,7 @@ class Ledger(Middleware):
         sync.ending.set()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        from integrations import sync
+        from integrations import deliveries, sync
         from telephony import history, recordings
 
         end = time.monotonic() + PATIENCE
@@ -67,6 +67,7 @@ class Ledger(Middleware):
             thread.join(max(0.0, end - time.monotonic()))
         sync.hand_back()
         sync.ledger.stop()
+        deliveries.hand_back()
         recordings.hand_back()
         history.hand_back()
 

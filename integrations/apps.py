@@ -16,10 +16,12 @@ class IntegrationsConfig(AppConfig):
             models.Integration,
             models.EmployeeMapping,
             models.Rule,
+            models.WebhookEndpoint,
             through=(
                 models.Integration.connections.through,
                 models.Integration.numbers.through,
                 models.Rule.numbers.through,
+                models.WebhookEndpoint.connections.through,
             ),
         )
         audit.watch(
@@ -65,4 +67,17 @@ class IntegrationsConfig(AppConfig):
             title=_("data in a CRM"),
             by_hand=lambda save: not save.get("update_fields"),
         )
-        from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)
+        audit.watch(
+            models.WebhookEndpoint,
+            "webhook",
+            "name",
+            "host",
+            "kinds",
+            "connections",
+            "active",
+            "deleted_at",
+            title=_("webhook"),
+            secret=("url", "secrets"),
+        )
+        # They listen to telephony, to the client book and to the schedule.
+        from . import actors, notice_actors, plan, routing, telling, webhook_actors  # noqa: F401

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from crm_adapters.base import Adapter, CallFacts, Job, Step
 from employees import installation
-from employees.models import EmployeePhone
-from telephony.models import Call, VirtualNumber
+from employees.models import Employee, EmployeePhone
+from telephony.models import Call, Connection, VirtualNumber
 
 from . import knowing
-from .models import Integration, Rule
+from .models import Integration, Rule, WebhookEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,19 @@ class Wanting:
         return (knowing.step(job) if depends else None) or self.adapter.plan(job)
 
 
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """An endpoint that is switched on. It hears of all connections where it names none."""
+
+    endpoint_id: int
+    kinds: frozenset[str]
+    connections: frozenset[int]
+
+    def wants(self, kind: str, connection_id: int | None) -> bool:
+        fits = connection_id is None or not self.connections or connection_id in self.connections
+        return fits and kind in self.kinds
+
+
 @dataclass(slots=True)
 class _Memory:
     version: int = -1
@@ -80,6 +93,9 @@ class _Memory:
     by_id: dict[int, Wanting] = field(default_factory=dict)
     lines: dict[int, dict[str, str]] = field(default_factory=dict)
     employee_phones: dict[int, dict[str, int]] = field(default_factory=dict)
+    endpoints: dict[int, list[Hearing]] | None = None
+    connections: dict[int, tuple[str, str]] = field(default_factory=dict)
+    employees: dict[int, dict[int, dict[str, str]]] = field(default_factory=dict)
 
 
 _memory = _Memory()
@@ -161,3 +177,37 @@ def _employee_phones(company_id: int) -> dict[str, int]:
         rows = EmployeePhone.objects.filter(company_id=company_id).order_by("id")
         known[company_id] = dict(rows.values_list("phone", "employee_id"))
     return known[company_id]
+
+
+# --- What webhooks need -----------------------------------------------------------------------------------------------
+
+
+def endpoints(company_id: int) -> list[Hearing]:
+    """Those of a company that are switched on. All companies' are read at once: most have none, and for them this is a
+    look into a dictionary."""
+    memory = _current()
+    if memory.endpoints is None:
+        found: dict[int, list[Hearing]] = {}
+        for row in WebhookEndpoint.objects.filter(active=True).defer("url", "secrets").prefetch_related("connections"):
+            connections = frozenset(connection.pk for connection in row.connections.all())
+            found.setdefault(row.company_id, []).append(Hearing(row.pk, frozenset(row.kinds.split()), connections))
+        memory.endpoints = found
+    return memory.endpoints.get(company_id, [])
+
+
+def connection(connection_id: int) -> tuple[str, str]:
+    """Its id as others know it, and its name."""
+    known = _current().connections
+    if connection_id not in known:
+        row = Connection.objects.only("uuid", "name").get(pk=connection_id)
+        known[connection_id] = (str(row.uuid), row.name)
+    return known[connection_id]
+
+
+def employee(company_id: int, employee_id: int) -> dict[str, str] | None:
+    """`id` (as others know it) and `name`; None of somebody who was deleted meanwhile."""
+    known = _current().employees
+    if company_id not in known:
+        rows = Employee.objects.filter(company_id=company_id).values_list("pk", "uuid", "name")
+        known[company_id] = {pk: {"id": str(uuid), "name": name} for pk, uuid, name in rows}
+    return known[company_id].get(employee_id)

@@ -465,6 +465,114 @@ class Export(models.Model):
         return f"calls-{self.created_at:%Y-%m-%d-%H%M}.{self.format}"
 
 
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+
+class WebhookEndpoint(models.Model):
+    """An address of somebody's own programme, which is told what happens (Standard Webhooks).
+
+    `kinds` are the types of events that it wants, with spaces between; without `connections` it wants those of all.
+    `secrets` are what its messages are signed with: the newest first, each with the moment at which it ends. It fails
+    since `failing_since`, the time of the first message that it did not take after the last one that it took.
+
+    One worker at a time sends to it, whoever has the lease; after failures nobody does before `open_at`.
+    `resend_total`: how many messages somebody asked to be sent once more, at `resent_at`.
+    """
+
+    class Off(models.TextChoices):
+        FAILING = "failing", _("it took nothing for days")
+        GONE = "gone", _("it answered that it is gone for good (410)")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="webhooks", verbose_name=_("company"))
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    url = EncryptedTextField(_("address"), editable=False)
+    host = models.CharField(_("host"), max_length=255, editable=False)
+    kinds = models.TextField(_("events"), blank=True)
+    connections = models.ManyToManyField(Connection, blank=True, related_name="+", verbose_name=_("PBX connections"))
+    secrets = EncryptedTextField(default="[]", editable=False)
+    active = models.BooleanField(_("active"), default=True)
+    off_at = models.DateTimeField(_("switched off"), null=True, editable=False)
+    off_reason = models.CharField(_("why"), max_length=8, choices=Off, blank=True, editable=False)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    # The lane
+    lease = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    open_at = models.DateTimeField(null=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False)
+    failing_since = models.DateTimeField(_("fails since"), null=True, editable=False)
+    delivered_at = models.DateTimeField(_("last delivered"), null=True, editable=False)
+    resent_at = models.DateTimeField(null=True, editable=False)
+    resend_total = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name or self.host
+
+    @property
+    def keys(self) -> list[tuple[str, datetime | None]]:
+        """Secrets that sign now, the newest first, each with the moment at which it ends."""
+        rows = [(text, datetime.fromisoformat(until) if until else None) for text, until in json.loads(self.secrets)]
+        return [(text, until) for text, until in rows if until is None or until > timezone.now()]
+
+    @keys.setter
+    def keys(self, keys: list[tuple[str, datetime | None]]) -> None:
+        self.secrets = json.dumps([(text, until.isoformat() if until else None) for text, until in keys])
+
+
+class WebhookDelivery(models.Model):
+    """An event for an endpoint: the outbox of webhooks. `body` is sent as it stands, each time the same.
+
+    `event` is its id, the same for all endpoints and at each try: who gets it twice knows it by that. It waits for
+    `due_at`; what somebody asked to be sent once more stands `behind` what is new. `history` has its tries.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("on its way")
+        DELIVERED = "delivered", _("delivered")
+        FAILED = "failed", _("given up")
+
+    endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries", db_index=False)
+    event = models.UUIDField()
+    kind = models.CharField(_("event"), max_length=32)
+    body = models.TextField(_("body"))
+    created_at = models.DateTimeField(_("happened"), default=timezone.now)
+    state = models.CharField(_("state"), max_length=9, choices=State, default=State.WAITING)
+    behind = models.BooleanField(default=False)
+    due_at = models.DateTimeField(_("next try"), null=True)
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
+    tried_at = models.DateTimeField(_("last tried"), null=True)
+    status = models.PositiveSmallIntegerField(_("answer"), null=True)
+    answer = models.TextField(_("what it answered"), blank=True)
+    error = models.TextField(_("error"), blank=True)
+    history = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("delivery of a webhook")
+        verbose_name_plural = _("deliveries of webhooks")
+        constraints = [models.UniqueConstraint(fields=["endpoint", "event"], name="one_delivery_per_event")]
+        indexes = [
+            models.Index(fields=["endpoint", "-id"], name="delivery_log"),
+            models.Index(
+                fields=["endpoint", "behind", "due_at"], condition=Q(state="waiting"), name="delivery_waiting"
+            ),
+            models.Index(fields=["endpoint", "-id"], condition=Q(state="failed"), name="delivery_failed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def message_id(self) -> str:
+        return f"evt_{self.event.hex}"
+
+
 # --- The support desk -------------------------------------------------------------------------------------------------
 
 

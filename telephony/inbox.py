@@ -177,14 +177,16 @@ def refold(rows: Sequence[Call]) -> None:
         announce([row.pk for row in rows])
 
 
-def announce(call_ids: Iterable[int]) -> None:
+def announce(call_ids: Iterable[int], *changes: str) -> None:
     """Tell that calls changed by something else than an event (a recording was stored, a visitor was recognised).
+    `changes`: what changed.
 
     Inside a transaction of the caller's, who changes the calls after `lock_drain`.
     """
+    directory.refresh()
     rows = list(Call.objects.filter(pk__in=list(call_ids)))
     for row in rows:
-        row.changes = set()
+        row.changes = set(changes)
     calls.load_people(rows)
     calls.grow(rows)
     if rows:

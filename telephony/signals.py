@@ -3,8 +3,9 @@
 from django.dispatch import Signal
 
 calls_changed = Signal()
-"""`calls`: list of changed `Call`s with `people` (participants), `audio` (recordings) and
-`changes` (names of fields that just changed) attached. Sent in the transaction that changes them."""
+"""`calls`: list of changed `Call`s with `people` (participants), `audio` (recordings) and `changes` (names of fields
+that just changed; `audio` when a recording can be fetched, or by a new link) attached. Sent in the transaction that
+changes them."""
 
 dials_refused = Signal()
 """`commands`: ids of dials that the PBX had taken, and of which it says now that it did not carry them out; no call has

@@ -35,7 +35,10 @@ from integrations.models import (
     Rule,
     SeenEvent,
     Visit,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
+from integrations.payloads import KINDS
 from telephony.models import (
     Call,
     CallAlias,
@@ -516,6 +519,38 @@ class ExportFactory(DjangoModelFactory):
     language = "ru"
     state = Export.State.DONE
     file = factory.LazyAttribute(lambda row: ContentFile(f"calls of {row.company}".encode(), "calls.csv"))
+
+
+class WebhookEndpointFactory(DjangoModelFactory):
+    """Switched on; it wants to hear everything."""
+
+    class Meta:
+        model = WebhookEndpoint
+
+    class Params:
+        secret = "whsec_" + "c2VjcmV0" * 5
+
+    company = factory.SubFactory(CompanyFactory)
+    url = factory.Sequence(lambda n: f"https://hooks{n}.example.com/calls")
+    host = factory.Sequence(lambda n: f"hooks{n}.example.com")
+    kinds = " ".join(KINDS)
+    keys = factory.LazyAttribute(lambda row: [(row.secret, None)])
+
+
+class WebhookDeliveryFactory(DjangoModelFactory):
+    """A call that was told of."""
+
+    class Meta:
+        model = WebhookDelivery
+
+    endpoint = factory.SubFactory(WebhookEndpointFactory)
+    event = factory.Faker("uuid4", cast_to=None)
+    kind = "call.finished"
+    body = factory.LazyAttribute(lambda row: json.dumps({"type": row.kind, "data": {}}))
+    state = WebhookDelivery.State.DELIVERED
+    attempts = 1
+    status = 204
+    tried_at = factory.LazyFunction(timezone.now)
 
 
 class VisitFactory(DjangoModelFactory):

@@ -31,7 +31,7 @@ REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 SESSION = os.environ.get("CALLBRIDGE_TESTS", "")
 """The folder of a test run, which its processes share."""
 KEY = os.environ["FIELD_ENCRYPTION_KEY"] if SESSION else urlsafe_b64encode(secrets.token_bytes(32)).decode()
-QUEUES = ("default", "sync", "recordings", "history")
+QUEUES = ("default", "sync", "recordings", "history", "webhooks")
 
 
 @contextmanager

@@ -26,6 +26,11 @@ def _missed(world: World) -> Any:
     return make.CallFactory(connection=world.connection, outcome="missed").uuid
 
 
+def _delivery(world: World) -> list[Any]:
+    row = make.WebhookDeliveryFactory(endpoint__company=world.company, answer=f"{world.name} answer")
+    return [row.endpoint.uuid, row.event]
+
+
 def _planned(world: World) -> Any:
     return make.PlannedCallFactory(company=world.company, words=f"{world.name} words").uuid
 
@@ -90,6 +95,15 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "trial_clean": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
     "trial_delete": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
     "oauth": lambda w: ["bitrix24"],
+    "webhook": lambda w: _delivery(w)[:1],
+    "webhook_rotate": lambda w: _delivery(w)[:1],
+    "webhook_switch": lambda w: _delivery(w)[:1],
+    "webhook_delete": lambda w: _delivery(w)[:1],
+    "webhook_test": lambda w: _delivery(w)[:1],
+    "webhook_log": lambda w: _delivery(w)[:1],
+    "webhook_resend_since": lambda w: _delivery(w)[:1],
+    "webhook_delivery": _delivery,
+    "webhook_resend": _delivery,
 }
 """How to reach each page that has arguments. A new page must be added here, and is then walked by every test."""
 NO_PAGES = {"recording", "report_file", "export_file", "card_live"}
