@@ -14,6 +14,7 @@ from typing import Any
 
 import django
 import pytest
+from django.conf import settings
 
 
 def _clean_up(folder: str) -> None:
@@ -57,6 +58,8 @@ def _environment() -> None:
 
 _environment()
 django.setup()
+# The real hasher takes its time on purpose. The product in processes of its own has that one.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -114,8 +117,6 @@ def needs(missing: str) -> None:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Each process of a run begins with a copy of one empty database."""
-    from django.conf import settings
-
     from tests.stack import empty_sqlite
 
     if settings.SQLITE:
@@ -125,8 +126,6 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
     """Whether that copy is taken as it is; it goes with the run's folder."""
-    from django.conf import settings
-
     return settings.SQLITE
 
 

@@ -30,4 +30,5 @@ class Command(BaseCommand):
             line += [f"--{name}", str(options[name])]
         if options["queues"]:
             line += ["--queues", *options["queues"]]
-        sys.exit(cli.main(cli.make_argument_parser().parse_args(line)))
+        parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
+        sys.exit(cli.main(parser.parse_args(line)))  # type: ignore[no-untyped-call]
