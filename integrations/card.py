@@ -129,8 +129,8 @@ def compose(call: Call, employees: frozenset[int] | None, user: User) -> Card:
         card.last_calls = list(earlier.select_related("employee").order_by("-started_at")[:LAST_CALLS])
     # Not while a CRM may yet turn out to keep the client's tasks: the form would become another one.
     if not any(row.asking or any(offer.kind == Kind.TASK for offer in row.offers) for row in card.known):
-        people = Employee.objects.filter(company=call.company)
-        card.task_form = card_offers.task_form(people, user, f"task-{call.uuid.hex}-%s")
+        everybody = Employee.objects.filter(company=call.company)
+        card.task_form = card_offers.task_form(everybody, user, f"task-{call.uuid.hex}-%s")
     return card
 
 
@@ -188,11 +188,11 @@ def _known(call: Call, user: User) -> list[Known]:
     managers = _Managers(call.company_id, clients.values(), asked.values())
     writes = card_writes.lately(list(asked), phone)
     found = []
-    for pk, wanting in asked.items():
+    for pk, each in asked.items():
         own = {kind: row for (account, kind), row in writes.items() if account == pk}
         client = clients.pop(accounts[pk].source, None)
-        row = _asked(call, accounts[pk], client, managers, card_fields.chosen(wanting.adapter, wanting.settings))
-        found.append(_with_offers(row, call, wanting, accounts[pk], user, own))
+        known = _asked(call, accounts[pk], client, managers, card_fields.chosen(each.adapter, each.settings))
+        found.append(_with_offers(known, call, each, accounts[pk], user, own))
     others = {row.source: row for row in accounts.values()}
     found += [_row(client, others.get(source), managers) for source, client in clients.items()]
     return found
