@@ -361,6 +361,16 @@ class Adapter(Vendor, ABC):
     def plan(self, job: Job) -> Step | None:
         """The next step that the CRM lacks, or None. Pure and cheap: it is asked at each change of a call."""
 
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        """What was told as a call of its own turned out to be a part of another, which is written in its place: the
+        next step that closes what the part has opened, or takes back what can be. Nothing more is written of it, and
+        what a client got by it stays. None where nothing is open.
+
+        `job.facts` are those of the part, finished; `doubtful` is the step whose request is of unknown fate. Pure and
+        cheap.
+        """
+        return None
+
     @abstractmethod
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         """Make the steps, one request for all where the CRM can: a result for each. Raises what concerns all."""

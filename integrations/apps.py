@@ -58,4 +58,4 @@ class IntegrationsConfig(AppConfig):
             company=lambda row: row.integration.company_id,
             name=lambda row: str(row.integration),
         )
-        from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)
+        from . import actors, notice_actors, parts, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)

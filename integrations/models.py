@@ -215,6 +215,9 @@ class CallSync(models.Model):
     step whose request is under way; an intent whose lease ran out is a request of unknown fate. `progress` is the
     adapter's own notes (the CRM's ids). `error_kind` stands while the last try failed, at `failed_at`; errors of one
     `cause` are alike.
+
+    `part`: what was told as a call of its own, and written, turned out to be a part of `call`; this is what had been
+    told of it (`facts.frozen`), and what it left in the CRM is closed.
     """
 
     class State(models.TextChoices):
@@ -230,6 +233,7 @@ class CallSync(models.Model):
     state = models.CharField(_("state"), max_length=8, choices=State)
     reason = models.CharField(_("reason"), max_length=40, blank=True)
     details = models.JSONField(default=dict)
+    part = models.JSONField(null=True)
     wanted = models.PositiveIntegerField(default=0)
     priority = models.PositiveSmallIntegerField(default=9)
     due_at = models.DateTimeField(null=True)
@@ -252,7 +256,13 @@ class CallSync(models.Model):
     class Meta:
         verbose_name = _("call in a CRM")
         verbose_name_plural = _("calls in CRMs")
-        constraints = [models.UniqueConstraint(fields=["call", "credential"], name="one_sync_per_call_and_account")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["call", "credential"],
+                condition=Q(part__isnull=True),
+                name="one_sync_per_whole_call_and_account",
+            )
+        ]
         indexes = [
             models.Index(
                 fields=["credential", "priority", "due_at"],

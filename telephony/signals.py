@@ -6,6 +6,10 @@ calls_changed = Signal()
 """`calls`: list of changed `Call`s with `people` (participants), `audio` (recordings) and
 `changes` (names of fields that just changed) attached. Sent in the transaction that changes them."""
 
+call_absorbed = Signal()
+"""`whole`, `part`: what was told as a call of its own turned out to be a part of another. Sent in the transaction that
+joins them; the part is deleted right after."""
+
 dials_refused = Signal()
 """`commands`: ids of dials that the PBX had taken, and of which it says now that it did not carry them out; no call has
 come of them. Sent in the transaction that notes it."""

@@ -56,6 +56,7 @@ class Bitrix24(Adapter):
         "user": _("Who is responsible was corrected"),
         "record": _("The recording was attached"),
         "utm": _("The UTM tags were written"),
+        "withdraw": _("The card was closed: this was a part of another call"),
     }
     token_fields: ClassVar[tuple[str, ...]] = (
         "access_token",
@@ -86,6 +87,9 @@ class Bitrix24(Adapter):
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)
+
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        return calls.withdraw(job, doubtful)
 
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.perform(rest.Portal.of(http, secrets), batch)

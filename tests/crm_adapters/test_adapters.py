@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Capability, Job, Refused, Request, Trace
-from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
+from integrations.facts import over
+from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary, VendorFault
 from outbound.http import Http
 from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
 from tests.docs import declared
@@ -145,6 +148,50 @@ def test_whatever_becomes_of_an_answer_the_call_is_there_once(
             assert [each for each in written if call.told(each) != call.expected()] == []
         else:
             _is_right(call)
+        if not struck.hits:
+            break
+
+
+PART = Kind("told apart", rings=("102",), talks=("102",), outcome="answered")
+
+
+def _closed(house: Account, call: Call) -> bool:
+    """Whether no card of it is open, and nothing of it stands there that did not before but an ended call."""
+    written = house.crm.calls(call.phone)
+    ended = all(each.ended for each in written) and len(written) <= house.crm.keeps_parts
+    return ended and house.crm.open_cards(call.phone) == set()
+
+
+@pytest.mark.parametrize("stage", [1, 2], ids=["rings", "talks"])
+def test_what_a_part_of_another_call_opened_is_closed(house: Account, audio: Audio, stage: int) -> None:
+    call = Call(PART, 1, house.crm, audio)
+    *_, last = islice(call.changes(), stage)
+    house.play_until(call, stage)
+    told = over(last, datetime.now(UTC))
+    house.bring(told, part=True)
+    assert _closed(house, call)
+    with counted(house) as again:
+        house.bring(told, part=True)
+    assert not again
+    assert house.crm.violations == []
+
+
+@pytest.mark.parametrize("fault", ["down", "reset", "lost", "html", "truncated"])
+def test_whatever_becomes_of_an_answer_a_part_is_closed(house: Account, audio: Audio, fault: str) -> None:
+    number = 0
+    while True:
+        number += 1
+        call = Call(PART, number, house.crm, audio)
+        assert number < MOST_REQUESTS
+        with house.crm.faulty(fault, skip=number - 1, count=1) as struck:
+            with suppress(Temporary, VendorFault, Doubt):
+                house.play_until(call, 2)
+            told = over(list(islice(call.changes(), 2))[-1], datetime.now(UTC))
+            with suppress(Temporary, VendorFault, Doubt):
+                house.bring(told, part=True)
+            with suppress(Doubt):
+                house.bring(told, part=True)
+        assert _closed(house, call) or (house.crm.told_once and struck.hits), number
         if not struck.hits:
             break
 

@@ -64,6 +64,10 @@ class Crm(Served, ABC):
     """Whether it takes calls without a client's number."""
     copies: bool = False
     """Whether it takes a copy of recordings."""
+    keeps_parts: bool = False
+    """Whether a part of a call that was told as a call of its own stays in it, ended."""
+    told_once: bool = False
+    """Whether it is told of its cards once at the most: of a request that was lost nothing is said again."""
     refused: frozenset[str] = frozenset()
     """Names of kinds of calls (`tests.crm_adapters.calls`) that it takes none of."""
 
@@ -100,6 +104,10 @@ class Crm(Served, ABC):
 
     def screens(self, phone: str) -> set[str]:
         """Users on whose screens a card of this phone has been."""
+        return set()
+
+    def open_cards(self, phone: str) -> set[str]:
+        """Users on whose screens a card of this phone is now (of CRMs where one stays until it is closed)."""
         return set()
 
     @abstractmethod

@@ -56,6 +56,7 @@ class CallInfo:
 
 
 class Emulator(Crm):
+    keeps_parts = True
     users: Mapping[str, str] = {"101": "1000003", "102": "1000004", "103": "1000005"}
     default = "1000009"
     keys = frozenset({"password", "access_token", "refresh_token"})
@@ -116,6 +117,10 @@ class Emulator(Crm):
 
     def screens(self, phone: str) -> set[str]:
         return {user for call in self.call_infos.values() if f"+{call.phone}" == phone for user in call.seen}
+
+    def open_cards(self, phone: str) -> set[str]:
+        going_on = [call for call in self.call_infos.values() if call.body.get("state") not in (None, "finished")]
+        return {user for call in going_on if f"+{call.phone}" == phone for user in call.seen}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self._client({"firstName": name, "contactInfo": [_contact(phone[1:])], "responsibles": [_link(manager)]})

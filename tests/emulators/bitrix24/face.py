@@ -78,8 +78,14 @@ class Emulator(Crm):
         }
 
     def calls(self, phone: str) -> Sequence[Written]:
-        cards = [card for card in self.emulator.calls if f"+{card.phone.lstrip('+')}" == phone]
-        return [self._written(card) for card in cards]
+        """Those that stand in the statistics or on a screen: of what was registered and hidden nobody hears again."""
+        return [self._written(card) for card in self._cards(phone) if card.finish or self._seers(card)]
+
+    def _cards(self, phone: str) -> list[Card]:
+        return [card for card in self.emulator.calls if f"+{card.phone.lstrip('+')}" == phone]
+
+    def _seers(self, card: Card) -> set[str]:
+        return {str(user) for user, cards in self.emulator.portal.screens.items() if card.call_id in cards}
 
     def _written(self, card: Card) -> Written:
         direction = "out" if card.type == 1 else "in"
@@ -98,8 +104,12 @@ class Emulator(Crm):
         )
 
     def screens(self, phone: str) -> set[str]:
-        cards = [card for card in self.emulator.calls if f"+{card.phone.lstrip('+')}" == phone]
-        return {str(user) for card in cards for _, what, detail in card.history for user in _seen(what, detail)}
+        return {
+            str(user) for card in self._cards(phone) for _, what, detail in card.history for user in _seen(what, detail)
+        }
+
+    def open_cards(self, phone: str) -> set[str]:
+        return {user for card in self._cards(phone) for user in self._seers(card)}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         portal = self.emulator.portal
