@@ -9,6 +9,7 @@ from telephony import files
 from telephony.hot import hot_write
 from telephony.keeping import BATCH, in_batches
 
+from . import radar
 from .models import Credential, CrmEvent, Export, SeenEvent
 
 SEEN_DAYS = 30
@@ -21,6 +22,7 @@ def delete_old() -> None:
         in_batches(credential.company.events_kept_days, partial(_delete_events, credential))
     in_batches(SEEN_DAYS, _forget_keys)
     in_batches(EXPORT_DAYS, _delete_exports)
+    radar.delete_old()
 
 
 def _delete_events(credential: Credential, before: datetime) -> int:

@@ -26,7 +26,7 @@ from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 class Credential(models.Model):
     """A named, encrypted set of secrets for one account of a CRM («учётные данные»). `stored_at`: when the CRM gave or
-    took secrets last."""
+    took secrets last. `calls_read_until`: up to then it was looked who else writes our calls (`radar`)."""
 
     class State(models.TextChoices):
         NEW = "new", _("not connected yet")
@@ -47,6 +47,7 @@ class Credential(models.Model):
     webhook_digest = models.CharField(max_length=64, unique=True, editable=False)
     refresh_lease = models.DateTimeField(null=True, editable=False)
     stored_at = models.DateTimeField(null=True, editable=False)
+    calls_read_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -285,6 +286,25 @@ class CallSync(models.Model):
     def error_code(self) -> str:
         """The CRM's code of the error, where it has one."""
         return self.cause.partition(" ")[0]
+
+
+class Double(models.Model):
+    """A call that we have written and that stands in the CRM a second time: `listed` is the CRM's id of the other one,
+    `writer` who seems to have written it, in the CRM's words."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="doubles")
+    call = models.ForeignKey(Call, models.CASCADE, related_name="doubles")
+    listed = models.CharField(max_length=200)
+    writer = models.CharField(max_length=200, blank=True)
+    found_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("call that stands in a CRM twice")
+        verbose_name_plural = _("calls that stand in CRMs twice")
+        constraints = [models.UniqueConstraint(fields=["integration", "listed"], name="one_double_per_listed_call")]
+
+    def __str__(self) -> str:
+        return f"{self.call} · {self.writer}"
 
 
 class Lane(models.Model):

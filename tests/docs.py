@@ -48,6 +48,7 @@ CRM_COLUMNS = {
     CrmCapability.CLIENT_LOOKUP: "clients and managers looked up",
     CrmCapability.USERS: "users",
     CrmCapability.OAUTH: "consent (OAuth)",
+    CrmCapability.LISTS_CALLS: "who else writes the calls is seen",
 }
 WAYS = {
     Repeat.KEY: "repeated: the CRM knows our key, or the same once more does no harm",

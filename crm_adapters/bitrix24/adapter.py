@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from crm_adapters.base import (
     DialRequested,
     Event,
     Job,
+    Listed,
     Request,
     Result,
     Secrets,
@@ -28,7 +30,7 @@ from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest
+from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest, statistics
 
 
 class Bitrix24(Adapter):
@@ -67,6 +69,11 @@ class Bitrix24(Adapter):
     )
     secret_fields = frozenset({"client_secret", "webhook_url", "access_token", "refresh_token", "application_token"})
     wire_names = {"portal": "domain"}
+    twice_help = _(
+        "In Bitrix24 open the applications and the telephony settings, and remove or switch off the integration named "
+        "here: the PBX's own application, another service's, or the line that is connected to Bitrix24 directly. Keep "
+        "one of them. What is written twice already stays: rows of the telephony statistics cannot be deleted."
+    )
     batch_size = rest.MAX_HEAVY
     """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
 
@@ -126,6 +133,12 @@ class Bitrix24(Adapter):
 
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
         return directory.users(rest.Portal.of(http, secrets))
+
+    def calls(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> list[Listed]:
+        return statistics.calls(rest.Portal.of(http, secrets), since, until)
+
+    def number_of(self, progress: Mapping[str, Any]) -> str:
+        return str(progress.get("call") or "")
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return directory.find_client(rest.Portal.of(http, secrets), phone, deadline)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Capability, Job, Refused, Request, Trace
+from employees import phones
 from integrations.facts import over
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary, VendorFault
 from outbound.http import Http
 from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
 from tests.docs import declared
-from tests.emulators.crm import Crm, emulated
+from tests.emulators.crm import ANOTHER, Crm, emulated
 
 CRMS = emulated()
 SLUGS = sorted(CRMS)
@@ -214,6 +215,25 @@ def test_tokens_that_are_over_are_renewed_on_the_way(house: Account, audio: Audi
         house.crm.expire()
         house.bring(facts)
     _is_right(call)
+
+
+def test_calls_that_others_wrote_are_told_from_ours(house: Account, audio: Audio) -> None:
+    if Capability.LISTS_CALLS not in house.adapter.capabilities:
+        pytest.skip("it lists no calls")
+    call = Call(Kind("of a known client", talks=("101",), outcome="answered", known=True), 1, house.crm, audio)
+    house.play(call)
+    house.crm.write_for_another(KNOWN, "in", 30, call.began)
+    since, until = call.began - timedelta(hours=1), call.began + timedelta(hours=1)
+    listed = house.adapter.calls(house.http, house.secrets, since, until)
+    ours = [each for each in listed if each.key == call.id]
+    (other,) = [each for each in listed if each not in ours]
+    assert (other.writer, other.direction, other.seconds) == (ANOTHER, "in", 30)
+    assert len(ours) == 1
+    assert ours[0].started_at == other.started_at == call.began
+    assert phones.normalise(ours[0].phone, "RU") == phones.normalise(other.phone, "RU") == KNOWN
+    assert house.adapter.number_of(house.notes[call.id]) in ("", ours[0].id)
+    assert house.adapter.calls(house.http, house.secrets, until, until + timedelta(hours=1)) == []
+    assert house.crm.violations == []
 
 
 # --- What is foreseen, and what is cleaned up

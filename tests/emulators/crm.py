@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request as HttpRequest
@@ -20,6 +21,8 @@ from urllib.request import urlopen
 from .pbx import Call
 from .served import Asked, Served, Told, Wire, emulators
 
+ANOTHER = "Other PBX"
+"""What another integration is called in every CRM."""
 PEOPLE = ("101", "102", "103")
 """Extensions of employees whom every emulated CRM has as users."""
 
@@ -135,6 +138,10 @@ class Crm(Served, ABC):
 
     def click(self, extension: str, phone: str) -> None:
         """An employee clicks a number, and we are told (of CRMs that have `clicks`)."""
+        raise NotImplementedError
+
+    def write_for_another(self, phone: str, direction: str, seconds: int, began: datetime) -> None:
+        """Another integration, `ANOTHER`, writes a call of a known client (of CRMs that list calls)."""
         raise NotImplementedError
 
     def expire(self) -> None:

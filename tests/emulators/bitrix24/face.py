@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Self
 
-from tests.emulators.crm import Crm, Written
+from tests.emulators.crm import ANOTHER, Crm, Written
 
-from .portal import CONTACT, Client, PortalConfig
+from .portal import CONTACT, Client, Finish, PortalConfig
 from .portal import Call as Card
 from .server import Bitrix24Emulator
 
@@ -110,6 +111,17 @@ class Emulator(Crm):
 
     def open_cards(self, phone: str) -> set[str]:
         return {user for card in self._cards(phone) for user in self._seers(card)}
+
+    def write_for_another(self, phone: str, direction: str, seconds: int, began: datetime) -> None:
+        portal, at = self.emulator.portal, began.timestamp()
+        number = portal.next_id("stat")
+        kind = 1 if direction == "out" else 2
+        card = Card(f"externalCall.{number}", f"other-{number}", 1, phone.lstrip("+"), kind, "", "", at, app=ANOTHER)
+        card.started = began.isoformat(timespec="seconds")
+        card.finish = Finish(number, portal.next_id("activity"), 1, seconds, ANSWERED, "", at + seconds, False)
+        portal.calls[card.call_id] = card
+        portal.rows.append(card)
+        portal.activities[card.finish.activity_id] = {"ID": card.finish.activity_id, "RESPONSIBLE_ID": 1}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         portal = self.emulator.portal
