@@ -51,6 +51,7 @@ class IntegrationsConfig(AppConfig):
             "direction",
             "outcome",
             "client",
+            "hours",
             "numbers",
             "settings",
             title=_("rule"),

@@ -150,6 +150,11 @@ class Rule(models.Model):
         KNOWN = "known", pgettext_lazy("client", "known to the CRM")
         UNKNOWN = "unknown", pgettext_lazy("client", "not known to the CRM")
 
+    class Hours(models.TextChoices):
+        ANY = "", pgettext_lazy("time", "any")
+        WORKING = "working", _("within working hours")
+        OFF = "off", _("outside working hours")
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
     place = models.PositiveSmallIntegerField(_("order"), default=0)
@@ -165,6 +170,18 @@ class Rule(models.Model):
         help_text=_(
             "As the call begins. The CRM is asked once for each call then, which costs it a request more; a hidden "
             "number fits neither."
+        ),
+    )
+    hours = models.CharField(
+        _("time"),
+        max_length=7,
+        choices=Hours,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "When the call begins, by the hours that stand beside the line's name at the PBX connection. A line "
+            "without hours fits neither."
         ),
     )
     numbers = models.ManyToManyField(
