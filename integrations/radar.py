@@ -79,15 +79,9 @@ def _doubles(credential: Credential, listed: Sequence[Listed], since: datetime, 
     found = []
     for each in strange:
         same = written[phones.normalise(each.phone, credential.company.region)] if each.phone else []
-        if row := next((row for row in same if is_same(each, row.call)), None):
-            found.append(
-                Double(
-                    integration_id=row.integration_id,
-                    call=row.call,
-                    listed=each.id[:200],
-                    writer=each.writer[:200],
-                )
-            )
+        if ours := next((row for row in same if is_same(each, row.call)), None):
+            other = {"listed": each.id[:200], "writer": each.writer[:200]}
+            found.append(Double(integration_id=ours.integration_id, call=ours.call, **other))
     return found
 
 

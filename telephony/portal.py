@@ -196,7 +196,7 @@ def numbers(request: HttpRequest, uuid: UUID) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("portal:connection_numbers", row.uuid)
     for form in formset:
-        form.instance.hours_in_short = in_short(form.instance)  # type: ignore[attr-defined]
+        form.instance.hours_in_short = in_short(form.instance)
     context = {
         "title": _("Numbers: %(name)s") % {"name": row.name},
         "row": row,

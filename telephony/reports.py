@@ -260,12 +260,12 @@ def _note_answers(company: Company, lines: list[Line], unanswered: QuerySet[Call
                 line.called_back, line.patience = count, round(seconds)
             elif line:
                 line.came_back = count
-    _note_hours(company, by_key, unanswered.annotate(line=key))
+    _note_hours(company, by_key, unanswered, key)
 
 
-def _note_hours(company: Company, lines: dict[Any, Line], unanswered: QuerySet[Call]) -> None:
+def _note_hours(company: Company, lines: dict[Any, Line], unanswered: QuerySet[Call], key: Any) -> None:
     known, zone = lines_with_hours(company), zone_of(company)
     rows = unanswered.filter(virtual_number__in=known).order_by() if known else unanswered.none()
-    for key, number, at in rows.values_list("line", "virtual_number", "started_at").iterator():
-        if key in lines and not known[number].are_now(at, zone):
-            lines[key].off_hours += 1
+    for place, number, at in rows.annotate(line=key).values_list("line", "virtual_number", "started_at").iterator():
+        if place in lines and not known[number].are_now(at, zone):
+            lines[place].off_hours += 1
