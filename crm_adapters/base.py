@@ -226,6 +226,23 @@ class ClientMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A call that stands in the CRM, whoever wrote it.
+
+    `id` is the CRM's own, `key` the writer's (ours is `CallFacts.id`). `phone` is the client's as the CRM has it,
+    `seconds` how long it lasted, `writer` who seems to have written it, in the CRM's words (empty: it does not say).
+    """
+
+    id: str
+    key: str
+    direction: str
+    phone: str
+    started_at: datetime
+    seconds: int
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CrmUser:
     id: str
     name: str
@@ -309,6 +326,7 @@ class Capability(enum.StrEnum):
     CONTACTS = "contacts"
     TASKS = "tasks"
     OAUTH = "oauth"
+    LISTS_CALLS = "lists_calls"
 
 
 # --- The adapter ------------------------------------------------------------------------------------------------------
@@ -343,6 +361,8 @@ class Adapter(Vendor, ABC):
     """Names of secrets that no form asks for: the CRM gives them when the account is connected."""
     wire_names: ClassVar[Mapping[str, str]] = {}
     """What the vendor calls a credential's field, where its name differs: vendor's name → field."""
+    twice_help: ClassVar[Any] = ""
+    """What a customer does when somebody else writes the same calls into this CRM (`gettext_lazy`)."""
     batch_size: ClassVar[int] = 1
     """How many steps one `perform` takes at the most."""
 
@@ -366,6 +386,16 @@ class Adapter(Vendor, ABC):
     @abstractmethod
     def plan(self, job: Job) -> Step | None:
         """The next step that the CRM lacks, or None. Pure and cheap: it is asked at each change of a call."""
+
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        """What was told as a call of its own turned out to be a part of another, which is written in its place: the
+        next step that closes what the part has opened, or takes back what can be. Nothing more is written of it, and
+        what a client got by it stays. None where nothing is open.
+
+        `job.facts` are those of the part, finished; `doubtful` is the step whose request is of unknown fate. Pure and
+        cheap.
+        """
+        return None
 
     @abstractmethod
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
@@ -455,6 +485,15 @@ class Adapter(Vendor, ABC):
     def choices(self, http: Http, secrets: Secrets, source: str) -> list[Choice]:
         """What a field of the settings with `data-source=source` may name, in the order in which it is shown."""
         raise NotImplementedError
+
+    def calls(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> list[Listed]:
+        """Calls of the period as they stand in the CRM, ours and those of others; of very many only the newest. (Of
+        CRMs that have `LISTS_CALLS`.)"""
+        raise NotImplementedError
+
+    def number_of(self, progress: Mapping[str, Any]) -> str:
+        """`Listed.id` of a call of ours, by its notes; empty where they do not say."""
+        return ""
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         """Whom the CRM knows under `phone`, within `deadline` seconds."""

@@ -21,7 +21,7 @@ from .company_forms import CompanyForm
 from .employee_forms import EmployeeForm, give_extensions
 from .forms import back
 from .middleware import SESSION_KEY
-from .models import NUMBER_STYLES, Company, Employee, Extension
+from .models import KEPT, NUMBER_STYLES, Company, Employee, Extension
 from .rights import Right
 from .sites import PortalRequest, company_of, mine, my, portal
 
@@ -94,7 +94,7 @@ def _edit_company(
 class KeepingForm(forms.ModelForm):
     class Meta:
         model = Company
-        fields = ["recordings_kept_days", "events_kept_days", "exchanges_kept_days"]
+        fields = [f"{what}_kept_days" for what in KEPT]
         help_texts = {
             "recordings_kept_days": gettext_lazy(
                 "From the day a recording was stored. Then its audio is deleted: it cannot be listened to here any "
@@ -107,6 +107,13 @@ class KeepingForm(forms.ModelForm):
             "exchanges_kept_days": gettext_lazy(
                 "Requests to the PBX and the CRM with their answers, as shown in a call's passport. What was written "
                 "into the CRM, and when, stays there."
+            ),
+            "changes_kept_days": gettext_lazy("Who changed which setting, who signed in, and who was not let in."),
+            "comments_kept_days": gettext_lazy(
+                "From the day a comment was written. It goes from the passport and from the client book."
+            ),
+            "planned_kept_days": gettext_lazy(
+                "From the day a planned call was done. Those that are still to be made stay, and so do the calls."
             ),
         }
 

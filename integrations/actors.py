@@ -12,7 +12,7 @@ from telephony.hot import hot_write, persistently
 from telephony.models import Call
 from telephony.schedule import every
 
-from . import card_writes, claims, clocks, crm_events, crm_setup, keeping, lookups, replays, sync
+from . import card_writes, claims, clocks, crm_events, crm_setup, keeping, lookups, radar, replays, sync
 from .models import CallSync, Credential
 
 _exports = threading.BoundedSemaphore(2)
@@ -107,6 +107,17 @@ def sweep_sync() -> None:
 @dramatiq.actor(queue_name="default")
 def retire_unused() -> None:
     crm_setup.retire_unused()
+
+
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=300_000)
+def look_for_doubles(credential_id: int) -> None:
+    radar.look(Credential.objects.select_related("company").get(pk=credential_id))
+
+
+@every(seconds=3600)
+def look_who_else_writes() -> None:
+    for credential_id in radar.due():
+        look_for_doubles.send(credential_id)
 
 
 @every(seconds=60)

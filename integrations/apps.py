@@ -54,6 +54,7 @@ class IntegrationsConfig(AppConfig):
             "direction",
             "outcome",
             "client",
+            "hours",
             "numbers",
             "settings",
             title=_("rule"),
@@ -80,4 +81,12 @@ class IntegrationsConfig(AppConfig):
             secret=("url", "secrets"),
         )
         # They listen to telephony, to the client book and to the schedule.
-        from . import actors, notice_actors, plan, routing, telling, webhook_actors  # noqa: F401
+        from . import (  # noqa: F401
+            actors,
+            notice_actors,
+            parts,
+            plan,
+            routing,
+            telling,
+            webhook_actors,
+        )

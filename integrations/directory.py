@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from crm_adapters.base import Adapter, CallFacts, Job, Step
 from employees import installation
-from employees.models import Employee, EmployeePhone
+from employees.models import Company, Employee, EmployeePhone
+from telephony import hours as working_hours
+from telephony.coverage import zone_of
 from telephony.models import Call, Connection, VirtualNumber
 
 from . import knowing
@@ -31,11 +34,14 @@ class Differing:
     direction: str
     outcome: str
     client: str
+    hours: str
     numbers: frozenset[str]
     settings: dict[str, Any]
 
     def fits(self, call: Call, known: bool | None) -> bool:
         """`known`: whether the CRM knows the client; None while, or where, nobody has asked."""
+        if self.hours and self.hours != _when(call):
+            return False
         who = "" if known is None else "known" if known else "unknown"
         answered = "answered" if call.outcome == Rule.Outcome.ANSWERED else "unanswered"
         return (
@@ -92,6 +98,8 @@ class _Memory:
     by_connection: dict[int, list[Wanting]] = field(default_factory=dict)
     by_id: dict[int, Wanting] = field(default_factory=dict)
     lines: dict[int, dict[str, str]] = field(default_factory=dict)
+    hours: dict[int, dict[str, working_hours.Hours | None]] = field(default_factory=dict)
+    zones: dict[int, ZoneInfo] = field(default_factory=dict)
     employee_phones: dict[int, dict[str, int]] = field(default_factory=dict)
     endpoints: dict[int, list[Hearing]] | None = None
     connections: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -149,7 +157,7 @@ def _wanting(row: Integration) -> Wanting:
 
 def _differing(rule: Rule) -> Differing:
     numbers = frozenset(row.number for row in rule.numbers.all())
-    return Differing(rule.direction, rule.outcome, rule.client, numbers, rule.settings)
+    return Differing(rule.direction, rule.outcome, rule.client, rule.hours, numbers, rule.settings)
 
 
 def line_name(connection_id: int, number: str) -> str:
@@ -158,6 +166,25 @@ def line_name(connection_id: int, number: str) -> str:
         rows = VirtualNumber.objects.filter(connection_id=connection_id).values_list("number", "line_name")
         lines[connection_id] = dict(rows)
     return lines[connection_id].get(number, "")
+
+
+def _when(call: Call) -> str:
+    """`working` or `off` where the line's hours are known, by the clock of the company."""
+    known = _current().hours
+    if call.connection_id not in known:
+        rows = VirtualNumber.objects.filter(connection_id=call.connection_id).exclude(hours="")
+        known[call.connection_id] = {row.number: working_hours.read(row.hours) for row in rows}
+    found = known[call.connection_id].get(call.virtual_number)
+    if found is None:
+        return ""
+    return Rule.Hours.WORKING if found.are_now(call.started_at, _zone(call.company_id)) else Rule.Hours.OFF
+
+
+def _zone(company_id: int) -> ZoneInfo:
+    zones = _current().zones
+    if company_id not in zones:
+        zones[company_id] = zone_of(Company.objects.get(pk=company_id))
+    return zones[company_id]
 
 
 def is_employee_phone(company_id: int, phone: str) -> bool:

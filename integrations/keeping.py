@@ -12,6 +12,7 @@ from telephony import files
 from telephony.hot import Constant, hot_write
 from telephony.keeping import BATCH, in_batches
 
+from . import radar
 from .models import CardWrite, Credential, CrmEvent, Export, SeenEvent, WebhookDelivery, WebhookEndpoint
 
 SEEN_DAYS = 30
@@ -33,6 +34,7 @@ def delete_old() -> None:
     in_batches(SEEN_DAYS, _forget_keys)
     in_batches(CARD_DAYS, _delete_writes)
     in_batches(EXPORT_DAYS, _delete_exports)
+    radar.delete_old()
 
 
 def _delete_events(credential: Credential, before: datetime) -> int:

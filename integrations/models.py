@@ -26,7 +26,7 @@ from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 class Credential(models.Model):
     """A named, encrypted set of secrets for one account of a CRM («учётные данные»). `stored_at`: when the CRM gave or
-    took secrets last."""
+    took secrets last. `calls_read_until`: up to then it was looked who else writes our calls (`radar`)."""
 
     class State(models.TextChoices):
         NEW = "new", _("not connected yet")
@@ -47,6 +47,7 @@ class Credential(models.Model):
     webhook_digest = models.CharField(max_length=64, unique=True, editable=False)
     refresh_lease = models.DateTimeField(null=True, editable=False)
     stored_at = models.DateTimeField(null=True, editable=False)
+    calls_read_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -149,6 +150,11 @@ class Rule(models.Model):
         KNOWN = "known", pgettext_lazy("client", "known to the CRM")
         UNKNOWN = "unknown", pgettext_lazy("client", "not known to the CRM")
 
+    class Hours(models.TextChoices):
+        ANY = "", pgettext_lazy("time", "any")
+        WORKING = "working", _("within working hours")
+        OFF = "off", _("outside working hours")
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
     place = models.PositiveSmallIntegerField(_("order"), default=0)
@@ -164,6 +170,18 @@ class Rule(models.Model):
         help_text=_(
             "As the call begins. The CRM is asked once for each call then, which costs it a request more; a hidden "
             "number fits neither."
+        ),
+    )
+    hours = models.CharField(
+        _("time"),
+        max_length=7,
+        choices=Hours,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "When the call begins, by the hours that stand beside the line's name at the PBX connection. A line "
+            "without hours fits neither."
         ),
     )
     numbers = models.ManyToManyField(
@@ -215,6 +233,9 @@ class CallSync(models.Model):
     step whose request is under way; an intent whose lease ran out is a request of unknown fate. `progress` is the
     adapter's own notes (the CRM's ids). `error_kind` stands while the last try failed, at `failed_at`; errors of one
     `cause` are alike.
+
+    `part`: what was told as a call of its own, and written, turned out to be a part of `call`; this is what had been
+    told of it (`facts.frozen`), and what it left in the CRM is closed.
     """
 
     class State(models.TextChoices):
@@ -230,6 +251,7 @@ class CallSync(models.Model):
     state = models.CharField(_("state"), max_length=8, choices=State)
     reason = models.CharField(_("reason"), max_length=40, blank=True)
     details = models.JSONField(default=dict)
+    part = models.JSONField(null=True)
     wanted = models.PositiveIntegerField(default=0)
     priority = models.PositiveSmallIntegerField(default=9)
     due_at = models.DateTimeField(null=True)
@@ -252,7 +274,13 @@ class CallSync(models.Model):
     class Meta:
         verbose_name = _("call in a CRM")
         verbose_name_plural = _("calls in CRMs")
-        constraints = [models.UniqueConstraint(fields=["call", "credential"], name="one_sync_per_call_and_account")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["call", "credential"],
+                condition=Q(part__isnull=True),
+                name="one_sync_per_whole_call_and_account",
+            )
+        ]
         indexes = [
             models.Index(
                 fields=["credential", "priority", "due_at"],
@@ -275,6 +303,25 @@ class CallSync(models.Model):
     def error_code(self) -> str:
         """The CRM's code of the error, where it has one."""
         return self.cause.partition(" ")[0]
+
+
+class Double(models.Model):
+    """A call that we have written and that stands in the CRM a second time: `listed` is the CRM's id of the other one,
+    `writer` who seems to have written it, in the CRM's words."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="doubles")
+    call = models.ForeignKey(Call, models.CASCADE, related_name="doubles")
+    listed = models.CharField(max_length=200)
+    writer = models.CharField(max_length=200, blank=True)
+    found_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("call that stands in a CRM twice")
+        verbose_name_plural = _("calls that stand in CRMs twice")
+        constraints = [models.UniqueConstraint(fields=["integration", "listed"], name="one_double_per_listed_call")]
+
+    def __str__(self) -> str:
+        return f"{self.call} · {self.writer}"
 
 
 class Lane(models.Model):

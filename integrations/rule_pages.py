@@ -29,12 +29,13 @@ OWN = "own_"
 class ConditionsForm(forms.ModelForm):
     class Meta:
         model = Rule
-        fields = ["direction", "outcome", "client", "numbers"]
+        fields = ["direction", "outcome", "client", "hours", "numbers"]
         widgets = {
             "numbers": forms.CheckboxSelectMultiple,
             "direction": forms.RadioSelect,
             "outcome": forms.RadioSelect,
             "client": forms.RadioSelect,
+            "hours": forms.RadioSelect,
         }
 
     def __init__(self, *args: Any, **kwargs: Any):

@@ -21,7 +21,7 @@ from telephony.hot import Constant
 from telephony.models import Call, Connection, InboxEvent, Recording
 from telephony.recordings import waiting_for_storage
 
-from . import crm_events, unwritten
+from . import crm_events, radar, unwritten
 from .models import Credential, Integration, WebhookEndpoint
 from .unwritten import Chosen
 
@@ -228,8 +228,23 @@ def _webhooks_failing(companies: Companies) -> Iterator[Trouble]:
         yield Trouble(row.company_id, f"webhook-fails:{row.uuid}", "warning", "webhook", text % values, link)
 
 
+def _twice(companies: Companies) -> Iterator[Trouble]:
+    for found in radar.lately(Credential.objects.filter(company__in=companies)):
+        text = ngettext(
+            "%(count)d call of the last days stands in “%(name)s” twice: somebody else writes it too (%(writers)s).",
+            "%(count)d calls of the last days stand in “%(name)s” twice: somebody else writes them too (%(writers)s).",
+            found.count,
+        )
+        account = found.integration.credential
+        writers = ", ".join(writer or _("unknown who") for writer, _count in found.writers.most_common(3))
+        values = {"count": found.count, "name": account, "writers": writers}
+        link = reverse("portal:unwritten") + "#twice"
+        cause = f"twice:{found.integration.uuid}"
+        yield Trouble(account.company_id, cause, "warning", "content_copy", text % values, link)
+
+
 GRAVE = (_accounts, _lines, _silent, _parked, _storage, _coverage, _webhooks_off)
-_LESS = (_failed_events, _history, _crm_events, _extensions, _webhooks_failing)
+_LESS = (_failed_events, _history, _crm_events, _twice, _extensions, _webhooks_failing)
 
 
 # --- What the company has chosen, or needs nobody ---------------------------------------------------------------------

@@ -21,7 +21,7 @@ from employees.models import Company
 from employees.rights import Right
 from employees.sites import company_of, mine, portal, support
 
-from . import actors, decisions, passport, unwritten
+from . import actors, decisions, passport, radar, unwritten
 from .journal import PAUSED
 from .models import Credential
 from .unwritten import DOUBT, Chosen
@@ -84,6 +84,7 @@ def _overview(accounts: QuerySet[Credential], request: HttpRequest) -> dict[str,
         "query": query.urlencode(),
         "again": sum(row.count for row in groups if not row.doubtful),
         "held_up": unwritten.held_up(accounts),
+        "twice": radar.lately(accounts),
     }
 
 

@@ -17,13 +17,13 @@ from django.utils import timezone
 
 from . import answers, apart, calls, directory, statements
 from .bodies import storable
-from .calls import Told
 from .directory import Known
 from .events import AnswerGiven
 from .hot import Constant, hot_write, lock_drain
 from .models import Call, Command, Decision, InboxEvent
 from .providers.base import NO_TIME, CommandResult, Fact, Request
 from .signals import calls_changed, dials_refused
+from .told import Told
 
 log = structlog.get_logger(__name__)
 

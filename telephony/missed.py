@@ -19,10 +19,12 @@ from django.utils.translation import gettext_lazy as _
 
 from employees.models import Company, EmployeePhone, User
 
-from . import journal
+from . import hours, journal
+from .coverage import zone_of
 from .fold import CallState, Source
 from .hot import Constant
-from .models import Call, MissedNote
+from .hours import Hours
+from .models import Call, MissedNote, VirtualNumber
 from .providers.base import Direction
 
 PAGE = 50
@@ -120,6 +122,9 @@ class Row:
     attempts: list[Attempt] = field(default_factory=list)
     """Calls to him since then that he did not take, the newest first."""
 
+    off_hours: bool = False
+    """Whether the last of them came outside the line's working hours."""
+
     @property
     def after(self) -> int:
         """Seconds until somebody talked with him."""
@@ -147,6 +152,7 @@ def page(asked: MissedFilter, before: str = "") -> Page:
         _attach_answers(rows)
         _attach_times(asked.company, rows)
         _attach_attempts(asked.company, rows)
+        _attach_hours(asked.company, rows)
     return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > PAGE else "")
 
 
@@ -191,6 +197,20 @@ def _attach_attempts(company: Company, rows: list[Row]) -> None:
     for row in rows:
         end = row.answer.started_at if row.answer else timezone.now()
         row.attempts = [each for each in tried.get(row.call.client_phone, ()) if row.call.started_at < each.at < end]
+
+
+def _attach_hours(company: Company, rows: list[Row]) -> None:
+    known = lines_with_hours(company)
+    zone = zone_of(company)
+    for row in rows:
+        line = known.get(row.call.virtual_number)
+        row.off_hours = line is not None and not line.are_now(row.call.started_at, zone)
+
+
+def lines_with_hours(company: Company) -> dict[str, Hours]:
+    """The working hours of the company's numbers, where they are known. (A number of two connections has one row's.)"""
+    rows = VirtualNumber.objects.filter(company=company).exclude(hours="").values_list("number", "hours")
+    return {number: found for number, text in rows if (found := hours.read(text))}
 
 
 # --- By hand ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,10 @@ calls_changed = Signal()
 that just changed; `audio` when a recording can be fetched, or by a new link) attached. Sent in the transaction that
 changes them."""
 
+call_absorbed = Signal()
+"""`whole`, `part`: what was told as a call of its own turned out to be a part of another. Sent in the transaction that
+joins them; the part is deleted right after."""
+
 dials_refused = Signal()
 """`commands`: ids of dials that the PBX had taken, and of which it says now that it did not carry them out; no call has
 come of them. Sent in the transaction that notes it."""

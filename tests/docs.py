@@ -50,6 +50,7 @@ CRM_COLUMNS = {
     CrmCapability.CONTACTS: "clients made and changed from the card",
     CrmCapability.TASKS: "tasks from the card",
     CrmCapability.OAUTH: "consent (OAuth)",
+    CrmCapability.LISTS_CALLS: "who else writes the calls is seen",
 }
 WAYS = {
     Repeat.KEY: "repeated: the CRM knows our key, or the same once more does no harm",

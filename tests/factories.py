@@ -27,6 +27,7 @@ from integrations.models import (
     CallSync,
     Credential,
     CrmEvent,
+    Double,
     EmployeeMapping,
     Export,
     Integration,
@@ -482,6 +483,16 @@ class CallSyncFactory(DjangoModelFactory):
     credential = factory.SelfAttribute("integration.credential")
     state = CallSync.State.WANTED
     wanted = noted = 1
+
+
+class DoubleFactory(DjangoModelFactory):
+    class Meta:
+        model = Double
+
+    call = factory.SubFactory(CallFactory)
+    integration = factory.SubFactory(IntegrationFactory, company=factory.SelfAttribute("..call.company"))
+    listed = factory.Sequence(lambda n: f"other-{n}")
+    writer = "Other PBX"
 
 
 class LaneFactory(DjangoModelFactory):

@@ -24,7 +24,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 from crm_adapters import registry as crms
-from employees.operations import AddIndexConcurrently
+from employees.operations import AddIndexConcurrently, AddUniqueConcurrently
 from telephony.providers import registry as pbxs
 from tests.conftest import needs
 from tests.stack import ROOT, empty_sqlite
@@ -174,6 +174,7 @@ HARMLESS = (
     operations.RemoveConstraint,
     operations.RunPython,
     AddIndexConcurrently,
+    AddUniqueConcurrently,
 )
 SMALL = {"company", "user", "membership", "employee", "extension", "installation", "connection", "webhookaddress"} | {
     "virtualnumber", "ratestate", "schedule", "credential", "integration", "employeemapping", "lane", "historyrun"

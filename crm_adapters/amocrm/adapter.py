@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from crm_adapters.base import (
     CrmUser,
     Event,
     Job,
+    Listed,
     Reply,
     Request,
     Result,
@@ -30,7 +32,7 @@ from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, contacts, directory, events, failures, forms, oauth, traces
+from . import address, calls, connect, contacts, directory, events, failures, forms, listing, oauth, traces
 from .api import Account
 
 
@@ -76,6 +78,11 @@ class AmoCrm(Adapter):
         "update": _("The call's note was completed"),
         "utm": _("The UTM tags were written"),
     }
+    twice_help = _(
+        "In the account open the list of integrations (amoMarket), find the telephony integration named here, switch "
+        "it off, or take this account out of the PBX's own settings. Keep one of them. A note of a call that is there "
+        "twice can be deleted by hand."
+    )
     methods = events.METHODS
     kept_headers = events.HEADERS
     contact_fields = contacts.FIELDS
@@ -139,6 +146,9 @@ class AmoCrm(Adapter):
 
     def choices(self, http: Http, secrets: Secrets, source: str) -> list[Choice]:
         return directory.choices(Account.of(http, secrets), source)
+
+    def calls(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> list[Listed]:
+        return listing.calls(Account.of(http, secrets), since, until)
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return directory.find_client(Account.of(http, secrets), phone, deadline)

@@ -88,6 +88,9 @@ class Megaplan(Adapter):
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)
 
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        return calls.withdraw(job)
+
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.perform(Account.of(http, secrets), batch)
 

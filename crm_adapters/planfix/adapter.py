@@ -132,6 +132,9 @@ class Planfix(Adapter):
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)
 
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        return calls.withdraw(job)
+
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         self._spend(http, secrets)
         return [calls.perform(http, secrets, work) for work in batch]

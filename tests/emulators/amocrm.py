@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from .crm import PEOPLE, Crm, ToDo, Written
+from .crm import ANOTHER, PEOPLE, Crm, ToDo, Written
 from .served import Answer, Asked, Refusal, Told, Wire, api
 
 ACCOUNT = 31000001
@@ -230,6 +230,19 @@ class Emulator(Crm):
     def _of(self, phone: str) -> Client:
         (found,) = (row for row in self._visible() if any(_same(phone, each) for each in row.phones))
         return found
+
+    def write_for_another(self, phone: str, direction: str, seconds: int, began: datetime) -> None:
+        where = self._where(phone)
+        assert where is not None
+        params = {
+            "uniq": f"other-{next(self._ids)}",
+            "phone": phone,
+            "duration": seconds,
+            "source": ANOTHER,
+            "link": "",
+        }
+        kind = "call_out" if direction == "out" else "call_in"
+        self._note(*where, kind, {**params, "call_status": 4}, "", int(began.timestamp()))
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self.client(phone, name, manager)
@@ -512,6 +525,7 @@ class Emulator(Crm):
                 "call_in" if incoming else "call_out",
                 {"link": "", **params, **_link(said)},
                 said.get("created_by"),
+                said.get("created_at"),
             )
             named = str(said.get("request_id", place))
             made.append({"id": next(self._ids), "entity_id": entity, "entity_type": KINDS[kind], "request_id": named})
@@ -527,10 +541,18 @@ class Emulator(Crm):
                     return ("leads", active[0]) if len(active) == 1 else (kind, row.id)
         return None
 
-    def _note(self, kind: str, entity: int, note_type: str, params: Mapping[str, Any], author: Any = "") -> int:
+    def _note(
+        self,
+        kind: str,
+        entity: int,
+        note_type: str,
+        params: Mapping[str, Any],
+        author: Any = "",
+        made_at: int | None = None,
+    ) -> int:
         number = next(self._ids)
         note = {"id": number, "kind": kind, "entity_id": entity, "note_type": note_type, "params": dict(params)}
-        note["created_by"] = str(author or "")
+        note |= {"created_by": str(author or ""), "created_at": made_at or int(time.time())}
         self.notes.append({**note, "updated_at": int(time.time())})
         return number
 
@@ -542,7 +564,14 @@ class Emulator(Crm):
             self._params(said, place)
             if not self._may_note(kind, said["entity_id"]):
                 raise _invalid(said, place, "entity_id", "NotFound")
-            number = self._note(kind, said["entity_id"], said["note_type"], said["params"], said.get("created_by"))
+            number = self._note(
+                kind,
+                said["entity_id"],
+                said["note_type"],
+                said["params"],
+                said.get("created_by"),
+                said.get("created_at"),
+            )
             named = str(said.get("request_id", place))
             made.append({"id": number, "entity_id": said["entity_id"], "request_id": named})
         return {"_embedded": {"notes": made}}

@@ -61,6 +61,7 @@ class CallInfo:
 
 
 class Emulator(Crm):
+    keeps_parts = True
     users: Mapping[str, str] = {"101": "1000003", "102": "1000004", "103": "1000005"}
     default = "1000009"
     keys = frozenset({"password", "access_token", "refresh_token"})
@@ -137,6 +138,10 @@ class Emulator(Crm):
             ToDo(each["subject"], datetime.fromisoformat(each["deadline"]["value"]), each["responsible"]["id"])
             for each in own
         ]
+
+    def open_cards(self, phone: str) -> set[str]:
+        going_on = [call for call in self.call_infos.values() if call.body.get("state") not in (None, "finished")]
+        return {user for call in going_on if f"+{call.phone}" == phone for user in call.seen}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self._client({"firstName": name, "contactInfo": [_contact(phone[1:])], "responsibles": [_link(manager)]})

@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "connection_users": lambda w: [w.connection.uuid],
     "connection_numbers_load": lambda w: [w.connection.uuid],
     "connection_numbers": lambda w: [w.connection.uuid],
+    "number_hours": lambda w: [w.connection.uuid, w.number.pk],
     "coverage": lambda w: [w.connection.uuid],
     "coverage_check": lambda w: [w.connection.uuid],
     "history_import": lambda w: [w.connection.uuid],
