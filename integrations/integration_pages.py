@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,9 +18,10 @@ from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
 from telephony.models import Connection
 
-from .account_pages import prepare, retire
+from . import accounts
 from .crm_setup import lines_of
 from .models import Credential, Integration
+from .overlaps import overlaps
 from .setup import Setup
 
 SETTINGS = gettext_lazy("Settings")
@@ -67,12 +67,9 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
         before = row.credential
         row = setup.save()
         messages.success(request, _("Saved."))
-        if before != row.credential:
-            retire(request, before)
-        if row.active:
-            prepare(request, row.credential)
-        else:
-            retire(request, row.credential)
+        for wrong in accounts.settle(row, before):
+            messages.warning(request, wrong)
+        if not row.active:
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
             return onward(request, "portal:integration", row.uuid)
         return back(request, reverse("portal:integration", args=[row.uuid]))
@@ -93,32 +90,6 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return portal.render(request, "portal/integration.html", context)
 
 
-class Overlap(NamedTuple):
-    """Another integration that wants the same calls for the same account. `numbers`: of which lines; empty: of all."""
-
-    other: Integration
-    numbers: list[str]
-    first: bool
-
-
-def overlaps(row: Integration) -> list[Overlap]:
-    """Nothing is doubled: the first of them writes a call. But people wonder where its settings went."""
-    others = Integration.objects.filter(company=row.company, active=True).exclude(pk=row.pk)
-    others = others.filter(connections__in=row.connections.all()).select_related("credential").distinct()
-    if not row.active:
-        return []
-    found = []
-    mine = {line.number for line in lines_of([row])}
-    for other in others.order_by("id"):
-        if other.credential.account != row.credential.account:
-            continue
-        both = mine & {line.number for line in lines_of([other])}
-        filtered = row.filter_numbers or other.filter_numbers
-        if both or not filtered:
-            found.append(Overlap(other, sorted(both) if filtered else [], other.pk < row.pk))
-    return found
-
-
 @portal.page("integrations/<uuid:uuid>/delete/", name="integration_delete", right=Right.MANAGE, posts=True)
 def integration_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Only an integration that has written nothing: the passports of its calls need it."""
@@ -126,13 +97,18 @@ def integration_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if row.syncs.exists():
         row.active = False
         row.save(update_fields=["active", "updated_at"])
-        retire(request, row.credential)
+        _retire(request, row)
         messages.warning(request, _("Calls were written by this integration, so it was switched off and kept."))
         return redirect("portal:integration", row.uuid)
     row.delete()
-    retire(request, row.credential)
+    _retire(request, row)
     messages.success(request, _("The integration was deleted."))
     return redirect("portal:integrations")
+
+
+def _retire(request: HttpRequest, row: Integration) -> None:
+    if wrong := accounts.retire(row.credential):
+        messages.warning(request, wrong)
 
 
 portal.in_menu(

@@ -20,8 +20,7 @@ from employees.sites import my, portal, support
 from outbound.errors import OutboundError
 from telephony.refusals import Refusals
 
-from . import credentials, renewals
-from .account_pages import can_connect, explained
+from . import accounts, credentials, renewals
 from .models import Credential, Renewal
 
 _refusals = Refusals()
@@ -98,7 +97,7 @@ def _ask(request: HttpRequest, row: Renewal, wrong: str = "") -> HttpResponse:
         "credential": credential,
         "fields": [item for item in form if item.name in credential.adapter.secret_fields],
         "form": form,
-        "can_connect": can_connect(credential),
+        "can_connect": accounts.can_connect(credential),
         "wrong": wrong,
     }
     return render(request, "portal/renew.html", context)
@@ -115,7 +114,7 @@ def _take(request: HttpRequest, row: Renewal) -> HttpResponse:
     try:
         renewals.take_keys(row, form.cleaned_data, request.META.get("REMOTE_ADDR", ""))
     except OutboundError as error:
-        return _ask(request, row, explained(row.credential, error))
+        return _ask(request, row, accounts.explained(row.credential, error))
     return _done(request, row)
 
 
@@ -135,7 +134,7 @@ def oauth_return(request: HttpRequest, crm: str) -> HttpResponseBase:
     try:
         renewals.come_back(row, query, request.META.get("REMOTE_ADDR", ""))
     except OutboundError as error:
-        return _say(request, explained(row.credential, error), status=400, again=renewals.address(row))
+        return _say(request, accounts.explained(row.credential, error), status=400, again=renewals.address(row))
     return _done(request, row)
 
 
