@@ -6,6 +6,7 @@ What a CRM says is told in words; what it says while something is set up or take
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -70,6 +71,13 @@ def check(row: Credential) -> list[Check]:
         credentials.store(row, {})
         sync.resume(row)
     return checks
+
+
+def revive(row: Credential) -> None:
+    """New keys of an account whose calls wait: they flow at once if the CRM takes them. Else its state says why."""
+    with suppress(OutboundError):
+        if all(each.ok for each in check(row)) and row.state != Credential.State.READY:
+            crm_setup.prepare(row)
 
 
 def delete(row: Credential) -> str:

@@ -16,9 +16,8 @@ from employees import limits
 from employees.forms import back, onward
 from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
-from telephony.models import Connection
 
-from . import accounts
+from . import accounts, setup
 from .crm_setup import lines_of
 from .models import Credential, Integration
 from .overlaps import overlaps
@@ -46,9 +45,7 @@ def integration_new(request: HttpRequest, crm: str) -> HttpResponse:
     if request.method == "POST":
         account = next((row for row in accounts if str(row.uuid) == request.POST.get("account")), None)
         if account:
-            row = Integration.objects.create(company=company_of(request), credential=account)
-            row.connections.set(mine(request, Connection).filter(active=True))
-            return onward(request, "portal:integration", row.uuid)
+            return onward(request, "portal:integration", setup.new(account).uuid)
         messages.error(request, _("Choose the account first."))
     adapter = registry.get(crm)
     context = {
@@ -62,10 +59,10 @@ def integration_new(request: HttpRequest, crm: str) -> HttpResponse:
 @portal.page("integrations/<uuid:uuid>/", name="integration", right=Right.MANAGE)
 def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Integration, uuid=uuid)
-    setup = Setup(row, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and setup.is_valid():
+    form = Setup(row, request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
         before = row.credential
-        row = setup.save()
+        row = form.save()
         messages.success(request, _("Saved."))
         for wrong in accounts.settle(row, before):
             messages.warning(request, wrong)
@@ -76,13 +73,13 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     saved = Integration.objects.select_related("credential").get(pk=row.pk)
     rules = list(saved.rules.prefetch_related("numbers"))
     for rule in rules:
-        known = setup.settings.fields
+        known = form.settings.fields
         rule.different = [known[name].label for name in rule.settings if name in known]  # type: ignore[attr-defined]
-    spelt = [(line, setup.adapter.spelt(line.number)) for line in lines_of([saved])]
+    spelt = [(line, form.adapter.spelt(line.number)) for line in lines_of([saved])]
     context = {
         "title": str(saved),
         "row": saved,
-        "setup": setup,
+        "setup": form,
         "rules": rules,
         "overlaps": overlaps(saved),
         "spelt": [each for each in spelt if each[1]],

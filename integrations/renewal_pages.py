@@ -87,7 +87,7 @@ def renew(request: HttpRequest, uuid: UUID, proof: str) -> HttpResponse:
         return _ask(request, row)
     if not renewals.count_try(row):
         return _dead(request)
-    return _to_the_crm(row) if "connect" in request.POST else _take(request, row)
+    return redirect(renewals.to_the_crm(row)) if "connect" in request.POST else _take(request, row)
 
 
 def _ask(request: HttpRequest, row: Renewal, wrong: str = "") -> HttpResponse:
@@ -101,10 +101,6 @@ def _ask(request: HttpRequest, row: Renewal, wrong: str = "") -> HttpResponse:
         "wrong": wrong,
     }
     return render(request, "portal/renew.html", context)
-
-
-def _to_the_crm(row: Renewal) -> HttpResponse:
-    return redirect(credentials.authorise_url(row.credential, None, renewal=str(row.uuid)))
 
 
 def _take(request: HttpRequest, row: Renewal) -> HttpResponse:
@@ -132,7 +128,7 @@ def oauth_return(request: HttpRequest, crm: str) -> HttpResponseBase:
         return _dead(request)
     query = {name: request.GET.get(name, "") for name in request.GET if name != "state"}
     try:
-        renewals.come_back(row, query, request.META.get("REMOTE_ADDR", ""))
+        renewals.come_back(row, query, request.META.get("REMOTE_ADDR", ""), anew="anew" in state)
     except OutboundError as error:
         return _say(request, accounts.explained(row.credential, error), status=400, again=renewals.address(row))
     return _done(request, row)

@@ -188,6 +188,14 @@ class Setup:
 
 
 @transaction.atomic
+def new(account: Credential) -> Integration:
+    """One that is off, for the calls of all PBXs that there are."""
+    row = Integration.objects.create(company=account.company, credential=account)
+    row.connections.set(Connection.objects.filter(company=account.company, active=True))
+    return row
+
+
+@transaction.atomic
 def store(row: Integration, account: Credential, house: HouseForm, settings: forms.Form | None) -> None:
     """Keep what these valid forms say (without settings: those that there are). Settings that the form does not have
     (of an older version) stay as they are."""
