@@ -228,7 +228,7 @@ class Credentials(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Resou
         if refused := accounts.delete(instance):
             raise Problem("conflict", refused)
 
-    @extend_schema(request=None, responses=CheckedCredentialSerializer)
+    @extend_schema(request=None, responses=CheckedCredentialSerializer, operation_id="credentials_check")
     @action(detail=True, methods=["post"])
     def check(self, request: Request, uuid: Any) -> Response:
         """Ask the CRM whether it takes the keys. Where it does, calls that waited for them flow."""
@@ -237,7 +237,7 @@ class Credentials(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Resou
             checks = accounts.check(row)
         return Response(CheckedCredentialSerializer({"checks": checks, "credential": row}).data)
 
-    @extend_schema(request=None, responses=CredentialSerializer)
+    @extend_schema(request=None, responses=CredentialSerializer, operation_id="credentials_prepare")
     @action(detail=True, methods=["post"])
     def prepare(self, request: Request, uuid: Any) -> Response:
         """Set up in the CRM what the integration needs there. May be repeated."""
@@ -246,7 +246,7 @@ class Credentials(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Resou
             crm_setup.prepare(row)
         return Response(self.get_serializer(row).data)
 
-    @extend_schema(request=None, responses=CredentialAddressSerializer)
+    @extend_schema(request=None, responses=CredentialAddressSerializer, operation_id="credentials_connect")
     @action(detail=True, methods=["post"])
     def connect(self, request: Request, uuid: Any) -> Response:
         """Where to connect the account in the CRM: to be opened in a browser, by whoever has the right there."""
@@ -256,13 +256,13 @@ class Credentials(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Resou
         until = timezone.now() + timedelta(seconds=credentials.STATE_SECONDS)
         return Response(CredentialAddressSerializer({"url": self._connect_url(row), "expires_at": until}).data)
 
-    @extend_schema(request=None, responses=CredentialAddressSerializer)
+    @extend_schema(request=None, responses=CredentialAddressSerializer, operation_id="credentials_handler_url")
     @action(detail=True, methods=["post"], url_path="handler-url")
     def handler_url(self, request: Request, uuid: Any) -> Response:
         """The address for the CRM's events, where it is entered by hand. It is secret."""
         return Response(CredentialAddressSerializer({"url": self.get_object().handler_url}).data)
 
-    @extend_schema(responses=CrmChoiceSerializer(many=True))
+    @extend_schema(responses=CrmChoiceSerializer(many=True), operation_id="credentials_lists")
     @action(detail=True, methods=["get"], url_path="lists/<slug:source>", pagination_class=None)
     def lists(self, request: Request, uuid: Any, source: str) -> Response:
         """What the CRM has to choose from: one of its `lists`. Asked at most once a minute."""
@@ -276,7 +276,7 @@ class Credentials(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Resou
             CrmChoiceSerializer([{"id": each.id, "name": each.name} for each in found.listed], many=True).data
         )
 
-    @extend_schema(responses=CrmEventSerializer(many=True))
+    @extend_schema(responses=CrmEventSerializer(many=True), operation_id="credentials_events")
     @action(detail=True, methods=["get"], pagination_class=None)
     def events(self, request: Request, uuid: Any) -> Response:
         """What the CRM asked for lately and did not get, and why: at most 20, the newest first."""

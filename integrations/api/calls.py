@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -21,6 +20,8 @@ from integrations.passport import Passport
 from telephony import coverage as telephony_coverage
 from telephony.history_pages import MOST_DAYS
 from telephony.models import Call, Connection, Recording
+
+from .common import one
 
 # --- The passport -----------------------------------------------------------------------------------------------------
 
@@ -225,7 +226,7 @@ class Coverage(Resource):
     pagination_class = None
     serializer_class = CoverageSerializer
 
-    @extend_schema(responses=forced_singular_serializer(CoverageSerializer), operation_id="coverage")
+    @extend_schema(responses=one(CoverageSerializer), operation_id="coverage")
     def list(self, request: Request) -> Response:
         """Day by day, the newest first."""
         asked = self.parameters()

@@ -8,6 +8,8 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
+from drf_spectacular.helpers import forced_singular_serializer
+from rest_framework import serializers
 
 from employees.api import problems
 from employees.api.problems import Problem, invalid
@@ -43,3 +45,8 @@ def lines(company: Company, numbers: Iterable[str], **among: Any) -> list[Virtua
         if number not in known:
             raise invalid(f"numbers.{place}", _("There is no such virtual number."), "not_found")
     return rows
+
+
+def one(serializer: type[serializers.Serializer]) -> Any:
+    """For the reference: this list is not one of rows, but one answer."""
+    return forced_singular_serializer(serializer)  # type: ignore[no-untyped-call]

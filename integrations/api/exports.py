@@ -87,7 +87,10 @@ class Exports(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyMo
         valid((journal, "filter."))
         return journal
 
-    @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in spreadsheets.TYPES.values()})
+    @extend_schema(
+        responses={(200, kind): OpenApiTypes.BINARY for kind in spreadsheets.TYPES.values()},
+        operation_id="exports_file",
+    )
     @action(detail=True, methods=["get"])
     def file(self, request: Request, uuid: Any) -> HttpResponseBase:
         """The file, once its state is `done`."""

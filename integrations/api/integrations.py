@@ -242,7 +242,7 @@ class Integrations(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Reso
         found = mapping.lines(self.company, mapping.stored(row), crm_lists.of(row.credential).users)
         return Response(MappingSerializer(found, many=True).data)
 
-    @extend_schema(responses=AdviceSerializer)
+    @extend_schema(responses=AdviceSerializer, operation_id="integrations_advice")
     @action(detail=True, methods=["get"])
     def advice(self, request: Request, uuid: Any) -> Response:
         """What its page says besides: integrations that want the same calls, numbers as they are typed in the CRM."""

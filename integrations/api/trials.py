@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
@@ -163,7 +162,7 @@ class TestCallCleanedSerializer(serializers.Serializer):
     """How many things were removed, what a CRM said where one was not, and how it stands now."""
 
     removed = serializers.IntegerField()
-    errors = serializers.ListField(child=serializers.CharField())
+    failures = serializers.ListField(child=serializers.CharField())
     course = TestCallCourseSerializer()
 
 
@@ -218,7 +217,8 @@ class TestCalls(mixins.ListModelMixin, mixins.DestroyModelMixin, Resource):
             done = cleaning.clean(call)
         except UnderWay as error:
             raise Problem("conflict", cleaning.under_way()) from error
-        return Response(TestCallCleanedSerializer({**asdict(done), "course": course_of(call)}).data)
+        told = {"removed": done.removed, "failures": done.errors, "course": course_of(call)}
+        return Response(TestCallCleanedSerializer(told).data)
 
     def perform_destroy(self, instance: Call) -> None:
         """Out of the journal; what CRMs have of it stays there."""

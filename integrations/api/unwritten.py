@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
@@ -26,6 +25,7 @@ from integrations.troubles import Trouble
 from integrations.unwritten import Chosen
 
 from .calls import CallCountSerializer
+from .common import one
 
 EMPLOYEE = Extension.Handling.EMPLOYEE
 
@@ -138,7 +138,7 @@ class Unwritten(Resource):
     serializer_class = ChosenCallsSerializer
     filters = OverviewFilters
 
-    @extend_schema(responses=forced_singular_serializer(UnwrittenSerializer), operation_id="unwritten")
+    @extend_schema(responses=one(UnwrittenSerializer), operation_id="unwritten")
     def list(self, request: Request) -> Response:
         """By cause: what needs somebody first, then what is tried again by itself; the largest first."""
         asked = self.parameters()
