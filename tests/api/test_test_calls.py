@@ -38,12 +38,15 @@ def test_what_can_be_played(program, mine):
     assert found["phone"].startswith("+")
 
 
-def test_looking_writes_nothing(program, mine):
+def test_looking_writes_nothing(program, mine, monkeypatch):
+    monkeypatch.undo()  # requests are put together for real; none of them is sent
+    monkeypatch.setattr(Bitrix24, "find_client", lambda *_: None)
     told = program.post("test-calls/rehearse", {"phone": "+75000001234"})
     assert told.status_code == 200, told.json()
     assert told.json()["wanted"]
     (plan,) = told.json()["plans"]
     assert plan["credential"] == str(mine.credential.uuid)
+    assert plan["client"] == "nobody with this number"
     assert plan["steps"][0]["request"]["method"] == "POST"
     assert "+75000001234" in plan["steps"][0]["request"]["body"]
     for secret in mine.credential.secret_values:
