@@ -25,6 +25,11 @@ def chosen(adapter: Adapter, settings: Mapping[str, Any]) -> list[ContactField]:
     return [each for each in adapter.contact_fields if names is None or each.name in (NAME, *names)]
 
 
+def shown_beside_the_name(adapter: Adapter, settings: Mapping[str, Any]) -> list[str]:
+    """Names of the chosen fields, as `choice` takes them."""
+    return [each.name for each in chosen(adapter, settings) if each.name != NAME]
+
+
 def choice(adapter: Adapter) -> forms.MultipleChoiceField:
     """Without the name, which the card shows in any case."""
     return forms.MultipleChoiceField(

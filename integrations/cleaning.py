@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from crm_adapters.base import Said, Trace
 from outbound.errors import OutboundError
@@ -27,6 +28,10 @@ LOST = timedelta(minutes=10)
 
 class UnderWay(Exception):
     """The call goes on, and its card is to be closed; or a request about it is on its way to a CRM."""
+
+
+def under_way() -> str:
+    return _("The call, or a request about it to the CRM, is still under way. Try again in a moment.")
 
 
 @dataclass

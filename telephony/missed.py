@@ -28,6 +28,8 @@ from .models import Call, MissedNote, VirtualNumber
 from .providers.base import Direction
 
 PAGE = 50
+SHOWN = ("connection", "client", "employee", "missed_note__by")
+"""What is shown of a call, to be read with it."""
 OPEN, BACK, CLOSED = "open", "back", "closed"
 STANDINGS = [(OPEN, _("Not called back")), (BACK, _("Called back")), (CLOSED, _("Closed by hand"))]
 # Constants, so that both databases see the partial index.
@@ -140,20 +142,26 @@ class Page:
 
 def page(asked: MissedFilter, before: str = "") -> Page:
     """The newest rows, or those before a mark. The number of questions does not depend on the rows."""
-    calls = asked.calls().select_related("connection", "client", "employee", "missed_note__by")
+    calls = asked.calls().select_related(*SHOWN)
     place = journal.place_of(before)
     if place:
         calls = calls.filter(journal.beside(place, newer=False))
     found = list(calls.order_by("-started_at", "-id")[: PAGE + 1])
     shown = found[:PAGE]
-    journal.attach_clients(shown)
-    rows = [Row(call) for call in shown]
+    rows = rows_of(asked.company, shown)
+    return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > PAGE else "")
+
+
+def rows_of(company: Company, calls: list[Call]) -> list[Row]:
+    """The rows of these last missed calls (`MissedFilter.calls`, with what is `SHOWN`)."""
+    journal.attach_clients(calls)
+    rows = [Row(call) for call in calls]
     if rows:
         _attach_answers(rows)
-        _attach_times(asked.company, rows)
-        _attach_attempts(asked.company, rows)
-        _attach_hours(asked.company, rows)
-    return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > PAGE else "")
+        _attach_times(company, rows)
+        _attach_attempts(company, rows)
+        _attach_hours(company, rows)
+    return rows
 
 
 def _attach_answers(rows: list[Row]) -> None:
@@ -216,7 +224,7 @@ def lines_with_hours(company: Company) -> dict[str, Hours]:
 # --- By hand ----------------------------------------------------------------------------------------------------------
 
 
-def close(call: Call, by: User, words: str) -> None:
+def close(call: Call, by: User | None, words: str) -> None:
     MissedNote.objects.update_or_create(call=call, defaults={"by": by, "words": words, "at": timezone.now()})
 
 
