@@ -94,7 +94,7 @@ class Resource(GenericViewSet):
     lookup_field = "uuid"
     lookup_value_converter = "uuid"
     pagination_class: Any = Pages
-    action: str | None
+    action: str  # None where the method is not known here
 
     _kept: KeptAnswer | None = None
     _let_in = False
