@@ -14,7 +14,7 @@ from django.utils import timezone
 from employees import phones
 from employees.models import Extension
 
-from . import directory, statements
+from . import directory, feed, statements
 from .directory import Known, Short
 from .events import AnswerGiven, parse
 from .fold import LONGEST, CallState, FoldedCall, Source, fold
@@ -53,7 +53,7 @@ def take_in(told: Told) -> list[Call]:
     if not told.facts:
         return []
     calls = _load_calls(told)
-    _join(told, calls)
+    grown = _join(told, calls)
     _load_earlier_facts(told, calls)
     dials = _dials(told)
     load_people(calls.values())
@@ -69,7 +69,7 @@ def take_in(told: Told) -> list[Call]:
             changed.append(call)
     _save_calls(changed)
     changed_ids = {call.pk for call in changed}
-    touched = _save_people(calls, folded) | _save_recordings(calls, folded)
+    touched = _save_people(calls, folded) | _save_recordings(calls, folded) | grown
     grow([call for call in calls.values() if call.pk in touched - changed_ids])
     _save_aliases(told, calls)
     for key, events in told.events.items():
@@ -109,13 +109,15 @@ def _move(told: Told, old: CallKey, new: CallKey) -> None:
         told.events[new] += told.events.pop(old, [])
 
 
-def _join(told: Told, calls: dict[CallKey, Call]) -> None:
-    """Take together what turns out to be one call: what was told under both ids, and what stood apart so far."""
+def _join(told: Told, calls: dict[CallKey, Call]) -> set[int]:
+    """Take together what turns out to be one call: what was told under both ids, and what stood apart so far. Returns
+    the ids of calls that got what another one had."""
     named = {
         (key[0], fact.other): key for key, facts in told.facts.items() for fact in facts if isinstance(fact, Alias)
     }
     if not named:
-        return
+        return set()
+    grown: set[int] = set()
     apart = _apart(named)
     for other in named:
         whole = _whole(other, named)
@@ -128,10 +130,12 @@ def _join(told: Told, calls: dict[CallKey, Call]) -> None:
         calls.pop(other, None)
         if whole in calls:
             _absorb(calls[whole], part)
+            grown.add(calls[whole].pk)
         else:
             part.key = whole[1]
             Call.objects.filter(pk=part.pk).update(key=part.key)
             calls[whole] = part
+    return grown
 
 
 def _apart(named: Collection[CallKey]) -> dict[CallKey, Call]:
@@ -154,6 +158,7 @@ def _absorb(whole: Call, part: Call) -> None:
         model._default_manager.filter(call=part).update(call=whole)
     Recording.objects.filter(call=part).exclude(key__in=whole.recordings.values("key")).update(call=whole)
     ExchangeCall.objects.filter(call=part).exclude(exchange__in=whole.exchanges.values("pk")).update(call=whole)
+    feed.note_gone(part, into=whole)
     part.delete()
 
 
@@ -278,6 +283,7 @@ def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
 
 _CALL_FIELDS = [
     "version",
+    "changed_at",
     "source",
     "direction",
     "state",
@@ -303,6 +309,7 @@ _PERSON_FIELDS = ["extension", "employee", "leg", "state", "rang_at", "answered_
 
 
 def _save_calls(changed: list[Call]) -> None:
+    feed.stamp(changed)
     statements.insert_for_ids([call for call in changed if call.pk is None])
     statements.update([call for call in changed if call.version > 1], _CALL_FIELDS)
 
@@ -401,7 +408,8 @@ def grow(calls: list[Call]) -> None:
     """Calls of which only the people or the recordings changed are changed calls too."""
     for call in calls:
         call.version += 1
-    statements.update(calls, ["version"])
+    feed.stamp(calls)
+    statements.update(calls, ["version", "changed_at"])
 
 
 def _save_aliases(told: Told, calls: dict[CallKey, Call]) -> None:
