@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from employees.models import Company
+from employees.phones import normalise
 
 from .models import Client, ClientPhone, Comment
 
@@ -43,6 +44,17 @@ def known(company_id: int, phones: Collection[str]) -> dict[str, Client]:
     """Who is known by name under each of these phones, freshest first; one question for all."""
     rows = ClientPhone.objects.filter(company=company_id, phone__in=phones).exclude(client__name="")
     return {row.phone: row.client for row in rows.select_related("client").order_by("client__seen_at")}
+
+
+def search(company: Company, text: str = "") -> QuerySet[Client]:
+    """The clients with a number in any spelling, or with this in their names; all of them for an empty text."""
+    rows = Client.objects.filter(company=company).exclude(entity="", source__gt="").prefetch_related("phones")
+    if not text:
+        return rows
+    found = Q(phones__phone=normalise(text, company.region))
+    for spelling in {text, text.lower(), text.capitalize(), text.title()}:
+        found |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
+    return rows.filter(found).distinct()
 
 
 def forget(company: Company, source: str, entity: str) -> None:
@@ -93,8 +105,13 @@ def comments(company: Company, phone: str, call: UUID) -> QuerySet[Comment]:
     rows = Comment.objects.filter(company=company).select_related("author")
     if not phone:
         return rows.filter(call=call)
+    return rows.filter(under(company, phone))
+
+
+def under(company: Company, phone: str) -> Q:
+    """Comments under this phone, or under another one of whoever has it."""
     also = ClientPhone.objects.filter(company=company, client__phones__phone=phone)
-    return rows.filter(Q(client_phone=phone) | Q(client_phone__in=also.values("phone")))
+    return Q(client_phone=phone) | Q(client_phone__in=also.values("phone"))
 
 
 def last_comments(company: Company, phones: Collection[str]) -> dict[str, Comment]:

@@ -313,4 +313,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "KeptDaysEnum": "employees.models.KEPT_DAYS",
+        "CallStateEnum": "telephony.models.STATES",
+        "CommandStateEnum": "telephony.models.Command.State",
+        "ImportStateEnum": "telephony.models.HistoryRun.State",
+        "RecordingStateEnum": "telephony.models.Recording.State",
+    },
 }

@@ -47,7 +47,7 @@ def link_client(call_id: int, client_id: int) -> None:
 
 def note_gone(call: Call, into: Call | None = None) -> None:
     """It leaves the journal: it turns out to be a part of `into`, or is removed."""
-    CallGone.objects.create(company_id=call.company_id, uuid=call.uuid, into=into and into.uuid)
+    CallGone.objects.create(company_id=call.company_id, uuid=call.uuid, into=into.uuid if into else None)
 
 
 # --- Reading it -------------------------------------------------------------------------------------------------------
@@ -87,7 +87,8 @@ class Place:
 def since(company: Company, place: Place, limit: int) -> list[Call | CallGone]:
     """What has changed behind `place`, the oldest first and each call once."""
     calls, gone = changes(company, place)
-    return list(islice(merge(calls[:limit], gone[:limit], key=Place.of), limit))
+    both: tuple[Iterable[Call | CallGone], ...] = (calls[:limit], gone[:limit])
+    return list(islice(merge(*both, key=Place.of), limit))
 
 
 def changes(company: Company, place: Place) -> tuple[QuerySet[Call], QuerySet[CallGone]]:

@@ -133,21 +133,21 @@ class Page:
     older: str = ""
 
 
-def page(asked: MissedFilter, before: str = "") -> Page:
+def page(asked: MissedFilter, before: str = "", size: int = PAGE) -> Page:
     """The newest rows, or those before a mark. The number of questions does not depend on the rows."""
     calls = asked.calls().select_related("connection", "client", "employee", "missed_note__by")
     place = journal.place_of(before)
     if place:
         calls = calls.filter(journal.beside(place, newer=False))
-    found = list(calls.order_by("-started_at", "-id")[: PAGE + 1])
-    shown = found[:PAGE]
+    found = list(calls.order_by("-started_at", "-id")[: size + 1])
+    shown = found[:size]
     journal.attach_clients(shown)
     rows = [Row(call) for call in shown]
     if rows:
         _attach_answers(rows)
         _attach_times(asked.company, rows)
         _attach_attempts(asked.company, rows)
-    return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > PAGE else "")
+    return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > size else "")
 
 
 def _attach_answers(rows: list[Row]) -> None:
@@ -196,7 +196,8 @@ def _attach_attempts(company: Company, rows: list[Row]) -> None:
 # --- By hand ----------------------------------------------------------------------------------------------------------
 
 
-def close(call: Call, by: User, words: str) -> None:
+def close(call: Call, by: User | None, words: str) -> None:
+    """`by`: nobody, where a program does it."""
     MissedNote.objects.update_or_create(call=call, defaults={"by": by, "words": words, "at": timezone.now()})
 
 
