@@ -77,8 +77,8 @@ def test_a_connection_is_made_changed_and_tells_no_secret(program: Any, mine: Wo
     made = program.post("connections", {"brand": "mango", "keys": keys})
     assert made.status_code == 201, made.json()
     told = made.json()
-    assert told["keys"] == {"api_url": keys["api_url"], "api_key": keys["api_key"], "greeting_seconds": 2.5}
-    assert told["secrets_set"] == ["api_key", "api_salt"] or told["secrets_set"] == ["api_salt"]
+    assert told["keys"] == {"api_url": keys["api_url"], "greeting_seconds": 2.5}
+    assert told["secrets_set"] == ["api_key", "api_salt"]
     place = f"connections/{told['uuid']}"
     assert program.get(place).json() == told
     changed = program.patch(place, {"keys": {"greeting_seconds": 4.0}, "active": False}).json()
@@ -151,6 +151,7 @@ def test_users_and_numbers_of_the_pbx_are_loaded(program: Any, pbx: Connection, 
 
 
 def test_the_past_is_imported_once_at_a_time(program: Any, pbx: Connection) -> None:
+    HistoryRun.objects.all().delete()
     asked = {"connection": str(pbx.uuid), "days": 7}
     made = program.post("imports", asked)
     assert made.status_code == 201
@@ -184,9 +185,9 @@ def test_a_dial_says_what_came_of_it(program: Any, pbx: Connection, mine: World,
     refused = program.post("commands/dial", {"phone": PHONE, "extension": "999"}).json()
     assert refused["state"] == "refused"
     assert refused["error"]
-    mango.fault("reset", path="callback", count=1)
+    mango.fault("html", path="callback", count=1)
     doubtful = program.post("commands/dial", {"phone": PHONE, "extension": "101"}).json()
-    assert doubtful["state"] == "doubt"
+    assert doubtful["state"] == "doubt", doubtful
 
 
 def test_what_cannot_be_dialled(program: Any, pbx: Connection, mine: World, theirs: World) -> None:
@@ -244,7 +245,7 @@ def test_missed_calls_are_worked_off(program: Any, mine: World) -> None:
     assert program.post(f"missed/{mine.call.uuid}/close").status_code == 404, "it was answered"
     assert program.get("missed?cursor=nonsense").json()["code"] == "cursor_invalid"
     assert program.get("missed?line=nobody").json()["errors"][0]["field"] == "line"
-    make.CallFactory(connection=mine.connection, client_phone=calls[1].client_phone)
+    make.CallFactory(connection=mine.connection, client_phone=calls[1].client_phone, started_at=timezone.now())
     (back,) = program.get("missed?show=back").json()["results"]
     assert back["answer"]
     assert back["after"] >= 0

@@ -11,11 +11,14 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
-from telephony import feed, inbox, keeping, live, recordings, trials
+from telephony import calls, directory, feed, inbox, keeping, live, recordings, trials
+from telephony.calls import Told
 from telephony.feed import SETTLED, Place
 from telephony.hot import hot_write, lock_drain
 from telephony.models import Call, CallGone
+from telephony.providers.base import Alias, LegState
 from tests import factories as make
+from tests.telephony.test_fold import at, leg
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.fromisoformat("2026-03-02T10:00:00+00:00")
@@ -79,13 +82,13 @@ def test_a_change_is_told_when_clocks_agree_that_it_is_past():
 
 def test_pages_follow_each_other_through_one_moment():
     connection_: Any = make.ConnectionFactory()
-    calls = [make.CallFactory(connection=connection_, changed_at=NOW) for _ in range(5)]
-    gone = [CallGone.objects.create(company=connection_.company, uuid=calls[0].uuid, changed_at=NOW) for _ in range(3)]
+    rows_ = [make.CallFactory(connection=connection_, changed_at=NOW) for _ in range(5)]
+    gone = [CallGone.objects.create(company=connection_.company, uuid=rows_[0].uuid, changed_at=NOW) for _ in range(3)]
     place, seen = Place(), []
     while rows := feed.since(connection_.company, place, 2):
         seen += [(type(row), row.pk) for row in rows]
         place = Place.read(str(Place.of(rows[-1])))
-    assert seen == [(type(row), row.pk) for row in [*calls, *gone]]
+    assert seen == [(type(row), row.pk) for row in [*rows_, *gone]]
 
 
 @pytest.mark.parametrize("text", ["", "1", "a-b-c", "1-2-3-4", "99999999999999999999999-0-1"])
@@ -115,3 +118,16 @@ def test_the_database_looks_into_the_index():
         assert index in plan
         if connection.vendor == "sqlite":
             assert "TEMP B-TREE" not in plan
+
+
+def test_a_part_of_a_call_is_gone_into_the_whole():
+    """The PBX says late that what stood apart belongs together."""
+    row: Any = make.ConnectionFactory()
+    whole, part = (make.CallFactory(connection=row, key=key) for key in ("E1", "E2"))
+    place = newest(row.company)
+    told_together = Told()
+    told_together.facts[row.pk, "E1"] = [leg("L1", 1, LegState.TALKING, 0), Alias(call="E1", at=at(1), other="E2")]
+    in_drain(lambda: (directory.refresh(), calls.take_in(told_together)))
+    assert set(told(row.company, place)) == {whole.uuid, part.uuid}
+    (gone,) = CallGone.objects.all()
+    assert (gone.uuid, gone.into) == (part.uuid, whole.uuid)
