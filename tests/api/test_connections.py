@@ -185,9 +185,13 @@ def test_a_dial_says_what_came_of_it(program: Any, pbx: Connection, mine: World,
     refused = program.post("commands/dial", {"phone": PHONE, "extension": "999"}).json()
     assert refused["state"] == "refused"
     assert refused["error"]
+
+
+def test_a_dial_without_an_answer_is_in_doubt(program: Any, pbx: Connection, mango: MangoEmulator) -> None:
     mango.fault("html", path="callback", count=1)
-    doubtful = program.post("commands/dial", {"phone": PHONE, "extension": "101"}).json()
-    assert doubtful["state"] == "doubt", doubtful
+    done = program.post("commands/dial", {"phone": PHONE, "extension": "101"})
+    assert (done.status_code, done.json()["state"]) == (201, "doubt"), done.json()
+    assert done.json()["error"]
 
 
 def test_what_cannot_be_dialled(program: Any, pbx: Connection, mine: World, theirs: World) -> None:
