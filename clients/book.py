@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from employees.models import Company
+from employees.phones import normalise
 
 from .models import Client, ClientPhone, Comment, Task
 from .signals import client_created
@@ -57,6 +58,17 @@ def known(company_id: int, phones: Collection[str]) -> dict[str, Client]:
     """Who is known by name under each of these phones, freshest first; one question for all."""
     rows = ClientPhone.objects.filter(company=company_id, phone__in=phones).exclude(client__name="")
     return {row.phone: row.client for row in rows.select_related("client").order_by("client__seen_at")}
+
+
+def search(company: Company, text: str = "") -> QuerySet[Client]:
+    """The clients with a number in any spelling, or with this in their names; all of them for an empty text."""
+    rows = Client.objects.filter(company=company).exclude(entity="", source__gt="").prefetch_related("phones")
+    if not text:
+        return rows
+    found = Q(phones__phone=normalise(text, company.region))
+    for spelling in {text, text.lower(), text.capitalize(), text.title()}:
+        found |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
+    return rows.filter(found).distinct()
 
 
 def forget(company: Company, source: str, entity: str) -> None:
@@ -124,8 +136,13 @@ def tasks(company: Company, phone: str, call: UUID) -> QuerySet[Task]:
 def _about(rows: QuerySet[T], company: Company, phone: str, call: UUID) -> QuerySet[T]:
     if not phone:
         return rows.filter(call=call)
+    return rows.filter(under(company, phone))
+
+
+def under(company: Company, phone: str) -> Q:
+    """Comments under this phone, or under another one of whoever has it."""
     also = ClientPhone.objects.filter(company=company, client__phones__phone=phone)
-    return rows.filter(Q(client_phone=phone) | Q(client_phone__in=also.values("phone")))
+    return Q(client_phone=phone) | Q(client_phone__in=also.values("phone"))
 
 
 def last_comments(company: Company, phones: Collection[str]) -> dict[str, Comment]:

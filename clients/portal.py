@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.core.paginator import Paginator
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,10 +12,9 @@ from django.utils.translation import gettext_lazy
 
 from employees import phones
 from employees.rights import Right
-from employees.sites import company_of, mine, portal
+from employees.sites import company_of, portal
 
 from . import book
-from .models import Client
 
 PAGE = 50
 LEAST_DIGITS = 5
@@ -28,14 +26,7 @@ OLD = timedelta(days=30)
 @portal.page("clients/", name="clients", right=Right.MANAGE)
 def clients(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()
-    rows = mine(request, Client).exclude(entity="", source__gt="").prefetch_related("phones")
-    rows = rows.order_by("-seen_at", "-pk")
-    if text:
-        number = phones.normalise(text, company_of(request).region)
-        named = Q(phones__phone=number)
-        for spelling in {text, text.lower(), text.capitalize(), text.title()}:
-            named |= Q(name__icontains=spelling) | Q(organisation__icontains=spelling)
-        rows = rows.filter(named).distinct()
+    rows = book.search(company_of(request), text).order_by("-seen_at", "-pk")
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     numbers = {item.phone for row in page for item in row.phones.all()}
     context = {

@@ -312,5 +312,15 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {"KeptDaysEnum": "employees.models.KEPT_DAYS"},
+    "ENUM_NAME_OVERRIDES": {
+        "KeptDaysEnum": "employees.models.KEPT_DAYS",
+        "CallDirectionEnum": "telephony.models.DIRECTIONS",
+        "CallOutcomeEnum": "telephony.models.OUTCOMES",
+        "CallStateEnum": "telephony.models.STATES",
+        "CommandStateEnum": "telephony.models.Command.State",
+        "ConnectionCapabilityEnum": "telephony.api.connections.CAPABILITIES",
+        "ImportStateEnum": "telephony.models.HistoryRun.State",
+        "RecordingStateEnum": "telephony.models.Recording.State",
+        "TestCallKindEnum": "integrations.api.trials.KINDS",
+    },
 }

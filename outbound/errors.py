@@ -16,6 +16,8 @@ class OutboundError(Exception):
     """
 
     kind = "temporary"
+    about: object = None
+    """What the request was for, where somebody has written that down."""
 
     def __init__(self, words: str, *, code: str = "", retry_after: float | None = None, fate_unknown: bool = False):
         super().__init__(words)

@@ -20,11 +20,17 @@ from markdown_it import MarkdownIt
 from employees import audit, phones
 from employees.forms import defaults, vendor_form
 from employees.models import Company, Employee, Extension
+from outbound.errors import OutboundError
+from outbound.vendors import Check
 
+from . import words
+from .exchanges import http_for
 from .models import Connection, VirtualNumber, WebhookAddress
 from .providers import registry
 from .providers.base import Brand, PbxNumber, PbxUser, Provider
 
+ASK_SECONDS = 10.0
+"""How long a page waits for a PBX that it asks something."""
 OVERLAP = timedelta(hours=24)
 """How long an address goes on working after it was rotated."""
 
@@ -57,6 +63,15 @@ def find_brand(slug: str) -> tuple[Provider, Brand] | None:
     return next(((provider, brand) for provider, brand in registry.brands() if brand.slug == slug), None)
 
 
+def begin(company: Company, provider: Provider, brand: Brand) -> Connection:
+    """A new connection, not saved, with a name that is free."""
+    mine = Connection.objects.filter(company=company)
+    name = brand.title
+    if mine.filter(name=name).exists():
+        name = f"{brand.title} {mine.count() + 1}"
+    return Connection(company=company, provider=provider.slug, brand=brand.slug, name=name)
+
+
 def keys_form(connection: Connection, post: QueryDict | None) -> forms.Form:
     """The form of the connection's protocol, worded for its brand."""
     protocol = connection.protocol
@@ -79,6 +94,34 @@ def save(connection: Connection, names: NameForm, keys: forms.Form) -> Connectio
         connection.checked_at = None
     connection.save()
     return connection
+
+
+def check(connection: Connection) -> list[Check]:
+    """Try its keys at the PBX, and note whether all is well. Raises `outbound.errors.OutboundError`."""
+    http = http_for(connection, purpose="check", deadline=ASK_SECONDS)
+    checks = connection.protocol.check(http, connection.credentials, connection.address.url)
+    connection.checked_at = timezone.now() if all(check.ok for check in checks) else None
+    connection.save(update_fields=["checked_at"])
+    return checks
+
+
+def users(connection: Connection) -> list[PbxUser]:
+    """Those of the PBX. Raises `OutboundError`, or `NotImplementedError` where it tells none."""
+    http = http_for(connection, purpose="users", deadline=ASK_SECONDS)
+    return connection.protocol.users(http, connection.credentials)
+
+
+def load_numbers(connection: Connection) -> tuple[int, list[VirtualNumber]]:
+    """Take over the numbers of the PBX (see `add_numbers`). Raises as `users` does."""
+    http = http_for(connection, purpose="numbers", deadline=ASK_SECONDS)
+    return add_numbers(connection, connection.protocol.numbers(http, connection.credentials))
+
+
+def unanswered(connection: Connection, error: Exception) -> str:
+    """Why the PBX did not answer, in words."""
+    if isinstance(error, OutboundError):
+        return words.unreachable(connection.protocol.title, error.kind, error.words)
+    return str(words.REFUSALS["not_supported"])
 
 
 @transaction.atomic

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from . import calls, directory
+from . import calls, directory, feed
 from .events import ANSWER_PATH, AnswerGiven, answer_of
 from .models import Call, Decision, InboxEvent
 
@@ -34,7 +34,7 @@ def note(answers: list[tuple[InboxEvent, AnswerGiven]], changed: Iterable[Call])
             decided.add(call.pk)
             decisions.append(_decision(call, event, given))
             if given.client:
-                Call.objects.filter(pk=call.pk, client=None).update(client_id=given.client)
+                feed.link_client(call.pk, given.client)
     Decision.objects.bulk_create(decisions)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from employees import phones
 from employees.models import Extension
 
-from . import directory, parts, statements
+from . import directory, feed, parts, statements
 from .directory import Known, Short
 from .fold import LONGEST, CallState, FoldedCall, Source, fold
 from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
@@ -33,7 +33,7 @@ def take_in(told: Told) -> list[Call]:
     if not told.facts:
         return []
     calls = _load_calls(told)
-    parts.join(told, calls)
+    grown = parts.join(told, calls)
     _load_earlier_facts(told, calls)
     dials = _dials(told)
     load_people(calls.values())
@@ -49,7 +49,7 @@ def take_in(told: Told) -> list[Call]:
             changed.append(call)
     _save_calls(changed)
     changed_ids = {call.pk for call in changed}
-    touched = _save_people(calls, folded) | _save_recordings(calls, folded)
+    touched = _save_people(calls, folded) | _save_recordings(calls, folded) | grown
     grow([call for call in calls.values() if call.pk in touched - changed_ids])
     _save_aliases(told, calls)
     for key, events in told.events.items():
@@ -80,6 +80,13 @@ def find(keys: Collection[CallKey]) -> dict[CallKey, Call]:
         aliases = CallAlias.objects.filter(connection__in=wanted["connection_id"], key__in=wanted["key"])
         found |= {(row.connection_id, row.key): row.call for row in aliases.select_related("call")}
     return found
+
+
+def _move(told: Told, old: CallKey, new: CallKey) -> None:
+    """Facts that came under another id of the same call belong to it."""
+    if old != new and old in told.facts:
+        told.facts[new] += told.facts.pop(old)
+        told.events[new] += told.events.pop(old, [])
 
 
 def _sealed(calls: dict[CallKey, Call], key: CallKey) -> bool:
@@ -203,6 +210,7 @@ def _shorts(known: Known, folded: FoldedCall) -> dict[str, Short]:
 
 _CALL_FIELDS = [
     "version",
+    "changed_at",
     "source",
     "direction",
     "state",
@@ -228,6 +236,7 @@ _PERSON_FIELDS = ["extension", "employee", "leg", "state", "rang_at", "answered_
 
 
 def _save_calls(changed: list[Call]) -> None:
+    feed.stamp(changed)
     statements.insert_for_ids([call for call in changed if call.pk is None])
     statements.update([call for call in changed if call.version > 1], _CALL_FIELDS)
 
@@ -326,7 +335,8 @@ def grow(calls: list[Call]) -> None:
     """Calls of which only the people or the recordings changed are changed calls too."""
     for call in calls:
         call.version += 1
-    statements.update(calls, ["version"])
+    feed.stamp(calls)
+    statements.update(calls, ["version", "changed_at"])
 
 
 def _save_aliases(told: Told, calls: dict[CallKey, Call]) -> None:

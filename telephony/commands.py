@@ -8,7 +8,7 @@ from typing import Any, Literal
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
-from employees.models import User
+from employees.models import Company, User
 from outbound.errors import PASSING, OutboundError, Rejected
 
 from .exchanges import http_for
@@ -20,6 +20,12 @@ WEB_SECONDS = 8.0
 """The budget of a command that a person waits for."""
 ONCE = timedelta(seconds=10)
 """How long the same is not asked for again."""
+
+
+def able_to_dial(company: Company) -> list[Connection]:
+    """Active connections with a PBX that dials."""
+    rows = Connection.objects.filter(company=company, active=True)
+    return [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
 
 
 def dial(
@@ -187,6 +193,7 @@ class _Sent:
         command = self._command
         if isinstance(error, OutboundError):
             command.state, command.error = self._after(error), error.words
+            error.about = command
         elif error is None:
             command.state, command.error = Command.State.ACCEPTED, ""
         # The PBX's own late answer may have come first: it knows better than the immediate one.

@@ -20,7 +20,7 @@ from django.utils import timezone
 from clients.models import Comment
 from employees.models import Change, Company
 
-from . import files
+from . import feed, files
 from .fold import CallState
 from .hot import Constant, hot_write, lock_drain
 from .models import Call, Connection, Exchange, ExchangeCall, InboxEvent, PlannedCall, Recording
@@ -89,9 +89,10 @@ def delete_recordings(company: Company, before: datetime) -> int:
         lock_drain()
         held = Constant(Recording.State.STORED)  # so that SQLite sees its partial index
         stored = Recording.objects.filter(company=company, state=held, stored_at__lt=before)
-        found = dict(stored.order_by("stored_at").values_list("pk", "file")[:BATCH])
-        files.drop(found.values())
-        Recording.objects.filter(pk__in=list(found)).update(
+        found = list(stored.order_by("stored_at").values_list("pk", "file", "call")[:BATCH])
+        files.drop(file for _pk, file, _call in found)
+        feed.touch({call for _pk, _file, call in found})
+        Recording.objects.filter(pk__in=[pk for pk, _file, _call in found]).update(
             state=Recording.State.DELETED, file="", deleted_at=timezone.now(), due_at=None, lease_until=None
         )
     return len(found)

@@ -1,4 +1,4 @@
-"""Pages that live: a person is told by server-sent events which of his calls have changed.
+"""Pages that live: a person, or a program, is told by server-sent events which of his calls have changed.
 
 A stream names a call and its version; what it shows of the call the page asks for like any other, so rights, masks and
 languages have one place. The database is the truth: whoever changes calls leaves a mark in the cache after his commit,
@@ -14,20 +14,20 @@ import json
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
 from django.core.cache import cache
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
@@ -37,6 +37,7 @@ from employees.middleware import SESSION_KEY
 from employees.models import Company, Employee, Membership, User
 from employees.rights import Right, may
 
+from . import feed
 from .fold import CallState
 from .hot import Constant, after_commit, hot_write, lock_drain
 from .models import Call, Participant
@@ -59,7 +60,7 @@ was told once is not lost sight of, however long it takes."""
 SLACK = timedelta(seconds=5)
 """An event's commit may come so much later than its time, and machines' clocks may differ."""
 MOST, MOST_OF_ONE = 500, 4
-"""Streams of a process, and those of one person: a browser has six lines to us, and pages need some too."""
+"""Streams of a process, and those of one person or key: a browser has six lines to us, and pages need some too."""
 
 open_streams = Gauge("callbridge_live_streams", "Open pages that are told of calls", multiprocess_mode="livesum")
 
@@ -77,7 +78,7 @@ def touch(call_id: int) -> None:
     """Something that pages show with a call, and that is no part of it, has changed."""
     with hot_write():
         lock_drain()
-        Call.objects.filter(pk=call_id).update(version=F("version") + 1)
+        feed.touch([call_id])
         mark()
 
 
@@ -137,9 +138,24 @@ def employees_of(user: User, company: Company, everybody: bool) -> frozenset[int
     return None if everybody and not own else own
 
 
+class Listener(Protocol):
+    """Whom a stream is for. `who`: of one there are only a few."""
+
+    @property
+    def company(self) -> Company: ...
+
+    @property
+    def who(self) -> Hashable: ...
+
+    def again(self) -> Listener | None:
+        """As he is now; None where he may not listen any more."""
+
+    def concerns(self, told: Told) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """Whom a stream is for: somebody who is signed in and looks at a company. `employees` as in `employees_of`."""
+class Person:
+    """Somebody who is signed in and looks at a company. `employees` as in `employees_of`."""
 
     company: Company
     user: User
@@ -149,12 +165,16 @@ class Listener:
     employees: frozenset[int] | None
 
     @classmethod
-    def of(cls, request: PortalRequest, everybody: bool) -> Listener:
+    def of(cls, request: PortalRequest, everybody: bool) -> Person:
         company, session = request.membership.company, request.session
         employees = employees_of(request.user, company, everybody)
         return cls(company, request.user, session.session_key or "", session.get(SESSION_KEY), everybody, employees)
 
-    def again(self) -> Listener | None:
+    @property
+    def who(self) -> Hashable:
+        return "user", self.user.pk
+
+    def again(self) -> Person | None:
         """As he is now; None where he has signed out, lost his right or looks at another company."""
         request = HttpRequest()
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(self.session_key)
@@ -217,8 +237,8 @@ class Hub:
         for stream in self._streams:
             stream.wake()
 
-    def full_for(self, user: User) -> bool:
-        his = sum(stream.listener.user.pk == user.pk for stream in self._streams)
+    def full_for(self, listener: Listener) -> bool:
+        his = sum(stream.listener.who == listener.who for stream in self._streams)
         return his >= MOST_OF_ONE or len(self._streams) >= MOST
 
     @contextmanager
@@ -287,9 +307,8 @@ hub = Hub()
 # --- The wire ---------------------------------------------------------------------------------------------------------
 
 
-def respond(request: PortalRequest, everybody: bool) -> StreamingHttpResponse:
+def respond(request: HttpRequest, listener: Listener) -> StreamingHttpResponse:
     """The stream of whoever asks, from where he was told last."""
-    listener = Listener.of(request, everybody)
     since = _moment(request.headers.get("Last-Event-ID") or request.GET.get("since", ""))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(_wire(listener, since), content_type="text/event-stream", headers=headers)
@@ -297,7 +316,7 @@ def respond(request: PortalRequest, everybody: bool) -> StreamingHttpResponse:
 
 async def _wire(listener: Listener, since: datetime | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
-    if hub.full_for(listener.user):
+    if hub.full_for(listener):
         yield b"retry: 20000\nevent: full\ndata: {}\n\n"
         return
     with hub.joined(listener) as stream:

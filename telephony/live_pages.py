@@ -56,7 +56,7 @@ class ClientForm(forms.Form):
 @portal.page("card/live/", name="card_live", right=Right.WORK)
 def card_live(request: PortalRequest) -> HttpResponseBase:
     """The stream of the person's calls; with `all` of the company's, for those without an employee of their own."""
-    return live.respond(request, everybody="all" in request.GET)
+    return live.respond(request, live.Person.of(request, everybody="all" in request.GET))
 
 
 @portal.page("calls/<uuid:uuid>/transfer/", name="transfer", right=Right.WORK, posts=True)

@@ -225,6 +225,7 @@ def lines_with_hours(company: Company) -> dict[str, Hours]:
 
 
 def close(call: Call, by: User | None, words: str) -> None:
+    """`by`: nobody, where a program does it."""
     MissedNote.objects.update_or_create(call=call, defaults={"by": by, "words": words, "at": timezone.now()})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -276,9 +277,9 @@ SOURCES = [
 class Call(models.Model):
     """One conversation attempt with one client, over all its legs and transfers: a fold over its events.
 
-    `key` is the vendor's id of the whole call. `version` grows with each change. `utm` is what call tracking said of
-    the visitor. `sealed_at`: since then its events are deleted, so it is never folded again. `log_deleted_at`: then
-    requests about it were first deleted.
+    `key` is the vendor's id of the whole call. `version` grows with each change, the last of which was at `changed_at`
+    (see `feed`). `utm` is what call tracking said of the visitor. `sealed_at`: since then its events are deleted, so it
+    is never folded again. `log_deleted_at`: then requests about it were first deleted.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -286,6 +287,7 @@ class Call(models.Model):
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="calls", verbose_name=_("PBX connection"))
     key = models.CharField(max_length=200)
     version = models.PositiveIntegerField(default=0)
+    changed_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     source = models.CharField(
         _("source"), max_length=8, choices=SOURCES, default=Source.LIVE, db_default=Source.LIVE.value
     )
@@ -341,6 +343,7 @@ class Call(models.Model):
                 condition=models.Q(direction="in", state="finished", answered_at=None),
                 name="call_missed",
             ),
+            models.Index(fields=["company", "changed_at", "id"], name="call_changed"),
         ]
 
     def __str__(self) -> str:
@@ -412,6 +415,21 @@ class PlannedCall(models.Model):
 
     def __str__(self) -> str:
         return self.phone
+
+
+class CallGone(models.Model):
+    """A call that is not in the journal any more: it was a part of the call `into`, or a test call that was removed."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
+    uuid = models.UUIDField(editable=False)
+    into = models.UUIDField(null=True)
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["company", "changed_at", "id"], name="gone_changed")]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
 
 
 class CallAlias(models.Model):

@@ -7,20 +7,22 @@ from collections.abc import Collection
 
 from clients.models import Comment
 
-from . import statements
+from . import feed, statements
 from .models import Call, CallAlias, Command, Decision, ExchangeCall, InboxEvent, PlannedCall, Recording
 from .providers.base import Alias
 from .signals import call_absorbed
 from .told import CallKey, Told
 
 
-def join(told: Told, calls: dict[CallKey, Call]) -> None:
-    """Take together what turns out to be one call: what was told under both ids, and what stood apart so far."""
+def join(told: Told, calls: dict[CallKey, Call]) -> set[int]:
+    """Take together what turns out to be one call: what was told under both ids, and what stood apart so far. Returns
+    the ids of calls that got what another one had."""
     named = {
         (key[0], fact.other): key for key, facts in told.facts.items() for fact in facts if isinstance(fact, Alias)
     }
     if not named:
-        return
+        return set()
+    grown: set[int] = set()
     apart = _apart(named)
     for other in named:
         whole = _whole(other, named)
@@ -33,10 +35,12 @@ def join(told: Told, calls: dict[CallKey, Call]) -> None:
         calls.pop(other, None)
         if whole in calls:
             _absorb(calls[whole], part)
+            grown.add(calls[whole].pk)
         else:
             part.key = whole[1]
             Call.objects.filter(pk=part.pk).update(key=part.key)
             calls[whole] = part
+    return grown
 
 
 def _apart(named: Collection[CallKey]) -> dict[CallKey, Call]:
@@ -64,5 +68,6 @@ def _absorb(whole: Call, part: Call) -> None:
     Recording.objects.filter(call=part).exclude(key__in=whole.recordings.values("key")).update(call=whole)
     ExchangeCall.objects.filter(call=part).exclude(exchange__in=whole.exchanges.values("pk")).update(call=whole)
     Comment.objects.filter(call=part.uuid).update(call=whole.uuid)
+    feed.note_gone(part, into=whole)
     call_absorbed.send(Call, whole=whole, part=part)
     part.delete()

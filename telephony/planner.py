@@ -122,7 +122,7 @@ def plan(
     company: Company,
     wishes: Iterable[Wish],
     *,
-    by: User,
+    by: User | None,
     origin: str = PlannedCall.Origin.HAND,
     due_at: datetime | None = None,
     employee: Employee | None = None,
@@ -153,7 +153,7 @@ def plan(
     return Planned(len(made), len(known))
 
 
-def close(row: PlannedCall, by: User, note: str) -> None:
+def close(row: PlannedCall, by: User | None, note: str) -> None:
     row.done_at, row.done_by, row.note = timezone.now(), by, note
     row.save(update_fields=["done_at", "done_by", "note"])
 

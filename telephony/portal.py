@@ -11,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -24,14 +23,11 @@ from employees.sites import M, PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
 from . import account_forms, commands, pulse, recordings, routing, views, words
-from .exchanges import http_for
 from .hours_pages import in_short
 from .models import Call, Connection, InboxEvent, Listening, PlannedCall, Recording
 from .providers.base import Capability, PbxUser
 
 SETTINGS = gettext_lazy("Settings")
-ASK_SECONDS = 10.0
-"""How long a page waits for a PBX that it asks something."""
 
 
 # --- Connections ------------------------------------------------------------------------------------------------------
@@ -51,12 +47,7 @@ def connection_new(request: HttpRequest, brand: str) -> HttpResponse:
     if full := limits.reached(company_of(request), "most_connections", mine(request, Connection)):
         messages.error(request, full)
         return redirect("portal:connections")
-    provider, row = found
-    name = row.title
-    if mine(request, Connection).filter(name=name).exists():
-        name = f"{row.title} {mine(request, Connection).count() + 1}"
-    connection = Connection(company=company_of(request), provider=provider.slug, brand=row.slug, name=name)
-    return _connection_form(request, connection)
+    return _connection_form(request, account_forms.begin(company_of(request), *found))
 
 
 @portal.page("connections/<uuid:uuid>/", name="connection", right=Right.MANAGE)
@@ -101,14 +92,11 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
 @portal.page("connections/<uuid:uuid>/check/", name="connection_check", right=Right.MANAGE, posts=True)
 def connection_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Connection, uuid=uuid)
-    http = http_for(row, purpose="check", deadline=ASK_SECONDS)
     try:
-        checks = row.protocol.check(http, row.credentials, row.address.url)
+        checks = account_forms.check(row)
     except OutboundError as error:
-        messages.error(request, words.unreachable(row.protocol.title, error.kind, error.words))
+        messages.error(request, account_forms.unanswered(row, error))
         return onward(request, "portal:connection", row.uuid)
-    row.checked_at = timezone.now() if all(check.ok for check in checks) else None
-    row.save(update_fields=["checked_at"])
     return _connection_form(request, row, {"checks": checks})
 
 
@@ -127,11 +115,10 @@ def connection_rotate(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def users_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """«Загрузить пользователей АТС»: the list is kept for this session, and nothing is changed by it."""
     row = my(request, Connection, uuid=uuid)
-    http = http_for(row, purpose="users", deadline=ASK_SECONDS)
     try:
-        users = row.protocol.users(http, row.credentials)
+        users = account_forms.users(row)
     except (OutboundError, NotImplementedError) as error:
-        messages.error(request, _error_words(row, error))
+        messages.error(request, account_forms.unanswered(row, error))
         return onward(request, "portal:connection", row.uuid)
     if not users:
         messages.warning(request, _("The PBX listed no users. Nothing was changed."))
@@ -142,12 +129,6 @@ def users_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _users_key(row: Connection) -> str:
     return f"pbx-users-{row.uuid}"
-
-
-def _error_words(row: Connection, error: Exception) -> str:
-    if isinstance(error, OutboundError):
-        return words.unreachable(row.protocol.title, error.kind, error.words)
-    return str(words.REFUSALS["not_supported"])
 
 
 @portal.page("connections/<uuid:uuid>/users/", name="connection_users", right=Right.MANAGE)
@@ -174,11 +155,10 @@ def users(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @portal.page("connections/<uuid:uuid>/numbers/load/", name="connection_numbers_load", right=Right.MANAGE, posts=True)
 def numbers_load(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Connection, uuid=uuid)
-    http = http_for(row, purpose="numbers", deadline=ASK_SECONDS)
     try:
-        new, gone = account_forms.add_numbers(row, row.protocol.numbers(http, row.credentials))
+        new, gone = account_forms.load_numbers(row)
     except (OutboundError, NotImplementedError) as error:
-        messages.error(request, _error_words(row, error))
+        messages.error(request, account_forms.unanswered(row, error))
         return onward(request, "portal:connection_numbers", row.uuid)
     messages.success(request, _("New numbers: %(count)d.") % {"count": new})
     if gone:
@@ -257,8 +237,7 @@ def _named(request: PortalRequest, model: type[M], key: str) -> M:
 
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
     """The one that was chosen or that the call came by, where it can; else the first that can."""
-    rows = mine(request, Connection).filter(active=True)
-    able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
+    able = commands.able_to_dial(company_of(request))
     named = request.POST.get("connection")
     if not named and (key := request.POST.get("call")):
         named = str(_named(request, Call, key).connection.uuid)

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from outbound.errors import OutboundError, Rejected, Temporary
 
-from . import audio, files, trials
+from . import audio, feed, files, trials
 from .clocks import pull_back
 from .exchanges import http_for
 from .files import StorageRefused
@@ -100,6 +100,8 @@ def expect_again(now: datetime | None = None) -> int:
     )
     ids = list(quiet.values_list("pk", flat=True)[:100])
     with hot_write():
+        lock_drain()
+        feed.touch(quiet.filter(pk__in=ids).values_list("call", flat=True))
         return Recording.objects.filter(pk__in=ids, state=State.ANNOUNCED).update(state=State.READY, due_at=now)
 
 
@@ -108,7 +110,9 @@ def request_again(recording: Recording) -> bool:
     another is there. False: the company's rule has deleted it."""
     rows = Recording.objects.filter(pk=recording.pk)
     with hot_write():
-        rows.exclude(state__in=[State.STORED, State.DELETED]).update(state=State.READY)
+        lock_drain()
+        if rows.exclude(state__in=[State.STORED, State.READY, State.DELETED]).update(state=State.READY):
+            feed.touch([recording.call_id])
         return bool(rows.exclude(state=State.DELETED).update(due_at=timezone.now(), attempts=0, error=""))
 
 

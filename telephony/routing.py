@@ -20,11 +20,11 @@ from clients.models import Client
 from employees import phones
 from outbound.errors import OutboundError, RateLimited
 
-from . import commands, directory
+from . import commands, directory, feed
 from .answers import ROUTING
 from .directory import Known
 from .events import AnswerGiven, answer_event
-from .hot import hot_write
+from .hot import hot_write, lock_drain
 from .models import Call, Connection, Decision, InboxEvent
 from .providers.base import Advice, Capability, Direction, Question
 from .signals import routing_question
@@ -184,9 +184,10 @@ def decide(call_id: int, received: float) -> Decision | None:
     took = _count(code, received)
     decision = Decision(call=call, kind=ROUTING, code=code, details=_details(opinion), milliseconds=took)
     with hot_write():  # after the command: the phone does not wait for our notes
+        lock_drain()
         decision.save()
         if opinion.client:
-            Call.objects.filter(pk=call.pk, client=None).update(client=opinion.client)
+            feed.link_client(call.pk, opinion.client.pk)
     return decision
 
 

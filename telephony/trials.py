@@ -15,7 +15,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from . import files, inbox
+from . import feed, files, inbox
 from .events import TRIAL_PATH, script_of, trial_event
 from .fold import CallState, Source
 from .hot import Constant, after_commit, hot_write, lock_drain
@@ -75,6 +75,7 @@ def delete(call: Call) -> None:
     if not call.played:
         raise ValueError("only test calls are deleted")
     files.drop(call.recordings.exclude(file="").values_list("file", flat=True))
+    feed.note_gone(call)
     call.delete()
 
 

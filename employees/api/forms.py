@@ -75,7 +75,7 @@ def _kind(field: forms.Field) -> dict[str, Any]:
 
 def _choices(field: forms.ChoiceField) -> dict[str, Any]:
     """The values alone, and each with what people read. Nothing where a CRM is asked for them."""
-    rows = list(field.choices)
+    rows: list[Any] = list(field.choices)  # type: ignore[arg-type]
     if not rows:
         return {}
     return {

@@ -87,6 +87,11 @@ KINDS: dict[str, Kind] = {
     "limit_reached": Kind(
         409, _("There may be no more of these."), _("Delete what is not needed, or ask our support.")
     ),
+    "not_supported": Kind(
+        409,
+        _("This PBX or CRM cannot do that."),
+        _("See in its capabilities what it can do; where a key is missing for it, enter that."),
+    ),
     "vendor_unreachable": Kind(
         502,
         _("The PBX or the CRM did not do what it was asked."),

@@ -12,6 +12,7 @@ from django.db import models, transaction
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import serializers
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import CursorPagination
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -68,6 +69,20 @@ class Mine(serializers.SlugRelatedField):
             return super().to_internal_value(data)
         except ValidationError:
             self.fail("does_not_exist", slug_name="uuid", value=data)
+
+
+class Uuid(serializers.SlugRelatedField):
+    """Tells which row it is by its `uuid`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("uuid", read_only=True, **options)
+
+
+class Anything(DefaultContentNegotiation):
+    """For answers that are no JSON: whatever is accepted, they are what they are, and problems come as JSON."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 class Nothing(serializers.Serializer):

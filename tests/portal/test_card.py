@@ -101,10 +101,10 @@ def test_a_card_of_another_company_is_not_found(mine: World, theirs: World, oper
 
 
 def test_a_listener_goes_with_his_session_and_his_right(mine: World, operator: Browser) -> None:
-    def listener() -> live.Listener:
+    def listener() -> live.Person:
         request = cast("PortalRequest", operator.get("/card/").wsgi_request)
         request.membership = mine.member
-        return live.Listener.of(request, everybody=False)
+        return live.Person.of(request, everybody=False)
 
     assert listener().again() == listener()
     Membership.objects.filter(pk=mine.member.pk).update(role=Role.READ_ONLY)

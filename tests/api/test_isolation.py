@@ -1,0 +1,154 @@
+"""Every address of the API: another company's rows are not found there, and one's own are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.urls import get_resolver
+
+from config import api  # noqa: F401  (all rooms register their resources)
+from employees.api import keys
+from employees.api.routes import router
+from tests import factories as make
+from tests.api.conftest import Program
+from tests.portal.conftest import World
+
+Of = Callable[[World], Any]
+
+
+def _import(world: World) -> Any:
+    return make.HistoryRunFactory(connection=world.connection, kind="import", error=f"{world.name} words").uuid
+
+
+def _missed(world: World) -> Any:
+    return make.CallFactory(connection=world.connection, outcome="missed").uuid
+
+
+def _planned(world: World) -> Any:
+    return make.PlannedCallFactory(company=world.company, words=f"{world.name} words").uuid
+
+
+def _command(world: World) -> Any:
+    return make.CommandFactory(connection=world.connection).uuid
+
+
+def _key(world: World) -> Any:
+    return keys.issue(world.company, f"{world.name} key", ["people:read"])[0].uuid
+
+
+ARGUMENTS: dict[str, Of] = {
+    "companies": lambda w: w.company.uuid,
+    "members": lambda w: w.member.pk,
+    "invitations": lambda w: w.invitation.uuid,
+    "employees": lambda w: w.employee.uuid,
+    "extensions": lambda w: make.ExtensionFactory(company=w.company, number=f"7{w.company.pk}").number,
+    "keys": _key,
+    "brands": lambda w: "mango",
+    "connections": lambda w: w.connection.uuid,
+    "numbers": lambda w: w.number.pk,
+    "imports": _import,
+    "calls": lambda w: w.call.uuid,
+    "recordings": lambda w: w.recording.uuid,
+    "commands": _command,
+    "comments": lambda w: w.comment.pk,
+    "missed": _missed,
+    "planned": _planned,
+    "reports": lambda w: "employee",
+    "clients": lambda w: w.client.uuid,
+}
+"""What names a row in the addresses of a resource. A new resource with such addresses must be added here, and is then
+walked by every test. Of those with more than one argument: all of them, in a list."""
+OF_NOBODY = {"brands", "reports"}
+"""Resources whose addresses name no row of a company."""
+WITH: dict[str, Of] = {"recordings-list": lambda w: f"?call={w.call.uuid}"}
+"""Parameters that a list must have."""
+STREAMS = {"events-list", "recordings-audio"}
+
+
+@dataclass(frozen=True)
+class Route:
+    name: str
+    path: str
+    method: str
+
+    @property
+    def resource(self) -> str:
+        return self.name.partition("-")[0]
+
+    @property
+    def names_a_row(self) -> bool:
+        return "<" in self.path
+
+    def address(self, world: World) -> str:
+        given = ARGUMENTS[self.resource](world) if self.names_a_row else []
+        values = iter(given if isinstance(given, list) else [given])
+        return re.sub("<[^>]+>", lambda _match: str(next(values)), self.path)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def routes() -> list[Route]:
+    return [
+        Route(str(url.name), str(url.pattern), method.upper())
+        for url in router.urls
+        for method in url.callback.actions  # type: ignore[union-attr]
+        if method in ("get", "post", "put", "patch", "delete")
+    ]
+
+
+WITH_A_ROW = [route for route in routes() if route.names_a_row]
+LISTS = [route for route in routes() if route.method == "GET" and not route.names_a_row]
+
+
+def text(answer: Any) -> str:
+    return b"".join(answer).decode("utf-8", "replace")
+
+
+def test_every_resource_with_rows_says_how_they_are_named():
+    assert {route.resource for route in WITH_A_ROW} <= ARGUMENTS.keys(), "add it to ARGUMENTS"
+
+
+def test_all_addresses_of_the_api_are_walked():
+    """But those that are no resources: the description and the problems."""
+    (ours,) = [url for url in get_resolver().url_patterns if str(url.pattern) == "api/"]
+    others = {url.name for url in ours.url_patterns if getattr(url, "name", None)}
+    assert others == {"api_schema", "api_reference", "api_try", "api_problem"}
+
+
+@pytest.mark.parametrize("route", WITH_A_ROW, ids=str)
+def test_another_companys_rows_are_not_found(route: Route, program: Program, theirs: World) -> None:
+    answer = program.ask(route.method, route.address(theirs), {} if route.method != "GET" else None)
+    if route.resource in OF_NOBODY:
+        assert "theirs" not in text(answer)
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert "theirs" not in text(answer)
+
+
+@pytest.mark.parametrize("route", [route for route in WITH_A_ROW if route.method == "GET"], ids=str)
+def test_ones_own_rows_are_found(route: Route, program: Program, mine: World) -> None:
+    """Else the test above would prove nothing."""
+    assert program.get(route.address(mine)).status_code != 404
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_lists_have_nothing_of_another_company(route: Route, program: Program, mine: World, theirs: World) -> None:
+    for make_row in (_import, _missed, _planned, _command, _key):
+        make_row(theirs)
+    answer = program.get(route.path + WITH.get(route.name, lambda _world: "")(mine))
+    told = text(answer)
+    assert answer.status_code == 200, told
+    assert "theirs" not in told
+    assert str(theirs.company.uuid) not in told
+    if route.name in WITH:
+        assert program.get(route.path + WITH[route.name](theirs)).status_code == 422
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
+def test_without_a_key_nothing_is_told(route: Route, mine: World) -> None:
+    assert Program("").ask(route.method, route.address(mine)).status_code == 401
