@@ -155,9 +155,8 @@ def deliver(message_id: int) -> None:
 
 
 def _send(chat: Chat, row: ChatMessage) -> None:
-    assert chat.chat is not None
     try:
-        telegram.send(chat.chat, row.text)
+        telegram.send(chat.chat or 0, row.text)
     except ChatGone as error:
         _lose(chat, row, error)
     except Rejected as error:

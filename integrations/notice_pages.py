@@ -41,7 +41,7 @@ class ChoiceForm(forms.ModelForm):
 
 @portal.page("notices/", name="notices", right=Right.MANAGE)
 def notices(request: PortalRequest) -> HttpResponse:
-    """What goes on and was over; with the header `X-Part` only where the chat stands, which lives while it is linked."""
+    """What goes on and was over; with the header `X-Part` only how the chat stands, which lives while it is linked."""
     if request.headers.get("X-Part"):
         return portal.render(request, "portal/parts/telegram.html", _chat(request))
     membership = request.membership

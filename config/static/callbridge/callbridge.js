@@ -61,6 +61,18 @@
         if (event.key === "Enter" && event.target.dataset?.filter) event.preventDefault();
     });
 
+    // --- A planned call is given back to others when one looks elsewhere, unless its own button leads there ---
+    let stays = false;
+    document.addEventListener("submit", (event) => {
+        if (event.target.closest("[data-leave]") && !event.defaultPrevented) stays = true;
+    });
+    window.addEventListener("pagehide", () => {
+        const held = document.querySelector("[data-leave]");
+        if (!held || stays) return;
+        const token = held.querySelector("[name=csrfmiddlewaretoken]");
+        navigator.sendBeacon(held.dataset.leave, new URLSearchParams({ csrfmiddlewaretoken: token.value }));
+    });
+
     // --- One player for the page, so that a refreshed list does not interrupt it ---
     const player = document.getElementById("player");
     const audio = player?.querySelector("audio");
