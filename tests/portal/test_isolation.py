@@ -87,7 +87,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "oauth": lambda w: ["bitrix24"],
 }
 """How to reach each page that has arguments. A new page must be added here, and is then walked by every test."""
-NO_PAGES = {"recording", "report_file", "export_file", "card_live"}
+NO_PAGES = {"recording", "report_file", "export_file", "card_live", "calls_live"}
 """Addresses that give a file or a stream."""
 OF_NOBODY = {"connection_new", "credential_new", "integration_new", "oauth"}
 
