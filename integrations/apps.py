@@ -58,4 +58,9 @@ class IntegrationsConfig(AppConfig):
             company=lambda row: row.integration.company_id,
             name=lambda row: str(row.integration),
         )
+        from django.db.models.signals import post_migrate
+
+        from . import support_groups
+
+        post_migrate.connect(support_groups.make, sender=self)
         from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)
