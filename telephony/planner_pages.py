@@ -285,8 +285,8 @@ def planner_run(request: PortalRequest) -> HttpResponse:
             return redirect(here)
         waiting = planner.waiting(company, own).first()
         others = planner.ready(company, own).exists()
-        context = {"title": ONE_BY_ONE, "waiting": waiting, "others": others}
-        return portal.render(request, "portal/planner_run.html", context)
+        nobody = {"title": ONE_BY_ONE, "waiting": waiting, "others": others}
+        return portal.render(request, "portal/planner_run.html", nobody)
     (row,) = planner.rows([_planned(request, named)])
     over = bool(row.plan.done_at or row.talk)
     context = {

@@ -201,7 +201,7 @@ def a_sheet(*rows: list[Any]) -> bytes:
 
 def test_a_spreadsheet_is_read_by_its_rows(mine: World, browser: Client) -> None:
     """Numbers that Excel has as fractions, dates, formulas with and without a value, rows that say nothing."""
-    rows = [
+    rows: list[list[Any]] = [
         ["Phone", "What about"],
         [79261112233.0, "Contract; bill", datetime(2030, 5, 1)],
         [],
