@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
@@ -25,6 +26,7 @@ from integrations.models import (
     SeenEvent,
     Visit,
 )
+from integrations.support_groups import LEAD
 from telephony.models import (
     Call,
     CallAlias,
@@ -69,6 +71,13 @@ class UserFactory(DjangoModelFactory):
 
     email = factory.Sequence(lambda n: f"person{n}@example.com")
     password = factory.django.Password(PASSWORD)
+
+
+def support_lead(**facts: Any) -> User:
+    """Somebody of support who may change what is set."""
+    user: User = UserFactory(is_staff=True, **facts)
+    user.groups.add(Group.objects.get(name=LEAD))
+    return user
 
 
 class MembershipFactory(DjangoModelFactory):
