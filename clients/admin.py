@@ -11,7 +11,7 @@ from unfold.admin import TabularInline
 from employees.admin import FactAdmin
 from employees.sites import support
 
-from .models import Client, ClientPhone, Comment
+from .models import Client, ClientPhone, Comment, Task
 
 
 class ClientPhoneInline(TabularInline):
@@ -44,4 +44,13 @@ class CommentAdmin(FactAdmin):
     list_display = ["at", "company", "client_phone", "author", "text"]
     list_filter = ["company"]
     list_select_related = ["company", "author"]
+    search_fields = ["client_phone", "text"]
+
+
+@admin.register(Task, site=support)
+class TaskAdmin(FactAdmin):
+    icon = "task_alt"
+    list_display = ["made_at", "company", "client_phone", "text", "due_at", "employee", "done_at"]
+    list_filter = ["company"]
+    list_select_related = ["company", "employee"]
     search_fields = ["client_phone", "text"]

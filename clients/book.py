@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from employees.models import Company
 from employees.phones import normalise
 
-from .models import Client, ClientPhone, Comment
+from .models import Client, ClientPhone, Comment, Task
+from .signals import client_created
+
+T = TypeVar("T", bound=Model)
+
+
+FIELDS = {
+    "email": gettext_lazy("E-mail"),
+    "position": gettext_lazy("Position"),
+    "address": gettext_lazy("Address"),
+    "note": gettext_lazy("Note"),
+}
+"""What is kept of a client who is entered here, beside name and organisation (`Client.details`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
     ClientPhone.objects.filter(company=company, phone=phone, client__source=entry.source).exclude(
         client__entity=entry.entity
     ).delete()
-    client, _ = Client.objects.update_or_create(
+    client, created = Client.objects.update_or_create(
         company=company,
         source=entry.source,
         entity=entry.entity,
@@ -86,23 +100,40 @@ def remember(company: Company, phone: str, entry: Entry) -> Client:
         },
     )
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    if created:
+        client_created.send(sender=Client, client=client, phone=phone)
     return client
 
 
 @transaction.atomic
-def enter(company: Company, phone: str, name: str, organisation: str) -> Client:
+def enter(
+    company: Company, phone: str, name: str, organisation: str, details: Mapping[str, str] | None = None
+) -> Client:
     """Keep whom `phone` belongs to as somebody of the company says, beside what CRMs say."""
     client = Client.objects.select_for_update().filter(company=company, source="", phones__phone=phone).first()
     client = client or Client(company=company)
+    client.name, client.organisation, client.details = name, organisation, dict(details or {})
+    created = client.pk is None
     client.name, client.organisation = name, organisation
     client.save()
     ClientPhone.objects.get_or_create(company=company, client=client, phone=phone)
+    if created:
+        client_created.send(sender=Client, client=client, phone=phone)
     return client
 
 
 def comments(company: Company, phone: str, call: UUID) -> QuerySet[Comment]:
     """What was noted of the client behind `phone`, under any phone of his; of a hidden number in this call alone."""
-    rows = Comment.objects.filter(company=company).select_related("author")
+    return _about(Comment.objects.filter(company=company).select_related("author"), company, phone, call)
+
+
+def tasks(company: Company, phone: str, call: UUID) -> QuerySet[Task]:
+    """What is still to be done about the client behind `phone`, as `comments` are found."""
+    rows = Task.objects.filter(company=company, done_at=None).select_related("employee", "made_by")
+    return _about(rows, company, phone, call)
+
+
+def _about(rows: QuerySet[T], company: Company, phone: str, call: UUID) -> QuerySet[T]:
     if not phone:
         return rows.filter(call=call)
     return rows.filter(under(company, phone))
@@ -118,3 +149,9 @@ def last_comments(company: Company, phones: Collection[str]) -> dict[str, Commen
     """The newest comment under each of these phones, one question for all."""
     rows = Comment.objects.filter(company=company, client_phone__in=phones).order_by("at", "id")
     return {row.client_phone: row for row in rows.select_related("author")}
+
+
+def open_tasks(company: Company, phones: Collection[str]) -> dict[str, int]:
+    """How many tasks wait under each of these phones, one question for all."""
+    rows = Task.objects.filter(company=company, client_phone__in=phones, done_at=None).order_by()
+    return dict(rows.values_list("client_phone").annotate(Count("pk")))

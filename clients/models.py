@@ -5,16 +5,18 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from employees.models import Company, User
+from employees.models import Company, Employee, User
 
 
 class Client(models.Model):
     """A client of a company.
 
     `source` names the CRM account that it is mirrored from (empty: entered here), `entity` the record there,
-    `manager` the CRM's user who is responsible. `seen_at` says how fresh this is.
+    `manager` the CRM's user who is responsible. `seen_at` says how fresh this is. `details` are further fields of the
+    record by their names (of those entered here: `book.FIELDS`), as of `detailed_at`; None: nobody has asked for them.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -28,6 +30,8 @@ class Client(models.Model):
     link = models.CharField(_("link"), max_length=500, blank=True)
     deals = models.JSONField(_("open deals"), default=list, blank=True)
     others = models.JSONField(_("other matches"), default=list, blank=True)
+    details = models.JSONField(_("further fields"), null=True, blank=True)
+    detailed_at = models.DateTimeField(null=True, editable=False)
     seen_at = models.DateTimeField(_("as of"), auto_now=True)
 
     class Meta:
@@ -82,3 +86,41 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+
+class Task(models.Model):
+    """Something to be done about a client, where no CRM keeps it: under his number, so it is there whether or not he is
+    known. `call` is the UUID of the call in which it was set. Without an employee it is anybody's."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(
+        Company, models.CASCADE, related_name="tasks", verbose_name=_("company"), db_index=False
+    )
+    client_phone = models.CharField(_("client's number"), max_length=128, blank=True)
+    call = models.UUIDField(_("call"), db_index=True)
+    text = models.TextField(_("task"))
+    due_at = models.DateTimeField(_("until when"))
+    employee = models.ForeignKey(
+        Employee, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("who does it")
+    )
+    made_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("set by"))
+    made_at = models.DateTimeField(_("set"), default=timezone.now)
+    done_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("done by"))
+    done_at = models.DateTimeField(_("done"), null=True)
+
+    class Meta:
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
+        ordering = ["due_at", "id"]
+        indexes = [
+            models.Index(fields=["company", "due_at"], condition=models.Q(done_at=None), name="task_open"),
+            models.Index(fields=["company", "-done_at"], condition=models.Q(done_at__isnull=False), name="task_done"),
+            models.Index(fields=["company", "client_phone"], name="task_by_client"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+    @property
+    def overdue(self) -> bool:
+        return not self.done_at and self.due_at < timezone.now()

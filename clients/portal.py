@@ -34,6 +34,7 @@ def clients(request: HttpRequest) -> HttpResponse:
         "page": page,
         "q": text,
         "comments": book.last_comments(company_of(request), numbers),
+        "tasks": book.open_tasks(company_of(request), numbers),
         "asks_number": sum(map(str.isdecimal, text)) >= LEAST_DIGITS,
         "seen_as": phones.spellings(text, company_of(request).region),
         "old": timezone.now() - OLD,
@@ -42,3 +43,6 @@ def clients(request: HttpRequest) -> HttpResponse:
 
 
 portal.in_menu("clients", gettext_lazy("Client book"), "contacts", group="", order=6)
+
+# They register their pages.
+from . import task_pages  # noqa: E402, F401

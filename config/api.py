@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.utils.module_loading import autodiscover_modules
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
@@ -44,7 +44,7 @@ def problem(request: HttpRequest, code: str) -> HttpResponse:
 
 
 @csrf_exempt
-def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
+def unknown(request: HttpRequest) -> HttpResponse:
     return problems.answer("not_found", request)
 
 
@@ -54,5 +54,5 @@ urlpatterns = [
     path("v1/try/", Swagger.as_view(url_name="api_schema"), name="api_try"),
     path("v1/problems/<slug:code>", problem, name="api_problem"),
     path("v1/", include(router.urls)),
-    path("<path:rest>", unknown),
+    re_path("", unknown),  # a line break in an address is no reason to answer a page
 ]

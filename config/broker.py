@@ -9,16 +9,14 @@ from collections import defaultdict, deque
 from types import FrameType
 from typing import Any
 
-import redis
 import structlog
 from django.db import close_old_connections
-from dramatiq import Broker, Message, Middleware, Worker
+from dramatiq import Broker, Middleware, Worker
 from dramatiq.broker import MessageProxy
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.brokers.stub import StubBroker
-from dramatiq.errors import ConnectionClosed
 
-FULL_SECONDS = 0.02
+log = structlog.get_logger(__name__)
+
 SHUTDOWN_MS = 1_000
 """How long Dramatiq waits when a worker ends. What takes longer is waited for by `Ledger`, who knows how to go on."""
 PATIENCE = 4.0
@@ -31,48 +29,6 @@ class MemoryBroker(StubBroker):
         super().__init__(middleware)
         # The library keeps every failed message for inspection for ever.
         self.dead_letters_by_queue = defaultdict(lambda: deque(maxlen=100))  # type: ignore[arg-type,return-value]
-
-
-class PromptRedisBroker(RedisBroker):
-    """Redis with a word to idle workers when something is put into a queue: the library's own look only now and then,
-    which is long for a pop-up, and looking more often costs a processor that has nothing to do."""
-
-    @property
-    def consumer_class(self) -> type[PromptConsumer]:
-        return PromptConsumer
-
-    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        enqueued = super().enqueue(message, delay=delay)
-        self.client.publish(self.channel(enqueued.queue_name), "")
-        return enqueued
-
-    def channel(self, queue_name: str) -> str:
-        return f"{self.namespace}:{queue_name}:prompt"
-
-
-class PromptConsumer(_RedisConsumer):
-    """Sleeps until it is told of a message, at most for the library's own idle time."""
-
-    def __init__(self, broker: PromptRedisBroker, queue_name: str, prefetch: int, timeout: int):
-        super().__init__(broker, queue_name, prefetch, timeout=0)  # type: ignore[no-untyped-call]
-        self._idle = timeout / 1000
-        self._words = broker.client.pubsub(ignore_subscribe_messages=True)
-        self._words.subscribe(broker.channel(queue_name))
-
-    def __next__(self) -> MessageProxy | None:
-        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
-        if message is None:
-            # A full worker waits for room, which nobody announces.
-            full = self.outstanding_message_count >= self.prefetch
-            try:
-                self._words.get_message(timeout=FULL_SECONDS if full else self._idle)
-            except redis.ConnectionError as error:
-                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
-        return message
-
-    def close(self) -> None:
-        self._words.close()
-        super().close()
 
 
 class Ledger(Middleware):
@@ -95,6 +51,7 @@ class Ledger(Middleware):
 
         sync.ending.clear()
         sync.ledger.start()
+        log.info("working", threads=worker.worker_threads)
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         from integrations import sync
@@ -102,7 +59,7 @@ class Ledger(Middleware):
         sync.ending.set()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        from integrations import sync
+        from integrations import deliveries, sync
         from telephony import history, recordings
 
         end = time.monotonic() + PATIENCE
@@ -110,6 +67,7 @@ class Ledger(Middleware):
             thread.join(max(0.0, end - time.monotonic()))
         sync.hand_back()
         sync.ledger.stop()
+        deliveries.hand_back()
         recordings.hand_back()
         history.hand_back()
 

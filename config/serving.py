@@ -15,7 +15,7 @@ from django.conf import settings
 from dramatiq import Worker
 
 from employees import installation
-from integrations import claims
+from integrations import claims, deliveries
 from telephony import history, listening, live, recordings, schedule
 from telephony.pipeline import pipeline
 from telephony.threads import Loop
@@ -64,6 +64,7 @@ class Server:
             signal.signal(number, server.handle_exit)
         if self.embedded:
             claims.forget_leases()
+            deliveries.forget_leases()
             recordings.forget_leases()
             history.forget_leases()
             listening.forget_leases()

@@ -41,7 +41,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_public.hostname or "127.0.0.
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # `config.urls` looks for what is in it
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -137,8 +137,8 @@ os.environ.setdefault("dramatiq_worker_timeout", "100")
 DRAMATIQ_BROKER: dict[str, Any] = {
     "BROKER": {
         "memory": "config.broker.MemoryBroker",
-        "redis": "config.broker.PromptRedisBroker",
-        "rediss": "config.broker.PromptRedisBroker",
+        "redis": "config.redis_broker.PromptRedisBroker",
+        "rediss": "config.redis_broker.PromptRedisBroker",
         "amqp": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
         "amqps": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
     }[BROKER_URL.split(":")[0]],
@@ -152,7 +152,6 @@ DRAMATIQ_BROKER: dict[str, Any] = {
         "config.broker.LogContext",
     ],
 }
-DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 
 # --- Files ------------------------------------------------------------------------------------------------------------
 
@@ -315,9 +314,13 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "KeptDaysEnum": "employees.models.KEPT_DAYS",
+        "CallDirectionEnum": "telephony.models.DIRECTIONS",
+        "CallOutcomeEnum": "telephony.models.OUTCOMES",
         "CallStateEnum": "telephony.models.STATES",
         "CommandStateEnum": "telephony.models.Command.State",
+        "ConnectionCapabilityEnum": "telephony.api.connections.CAPABILITIES",
         "ImportStateEnum": "telephony.models.HistoryRun.State",
         "RecordingStateEnum": "telephony.models.Recording.State",
+        "TestCallKindEnum": "integrations.api.trials.KINDS",
     },
 }

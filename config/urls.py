@@ -1,5 +1,6 @@
 """All addresses of the product, but those of PBXs, which `config.asgi` puts in front."""
 
+from django.contrib import admin
 from django.urls import include, path
 from django.utils.module_loading import autodiscover_modules
 
@@ -11,6 +12,7 @@ from telephony.views import by_link
 
 from . import health
 
+admin.autodiscover()
 autodiscover_modules("portal")
 
 urlpatterns = [

@@ -24,6 +24,8 @@ from outbound.http import Http
 from outbound.limits import Limit
 from outbound.vendors import Check, Refused, Reply, Vendor
 
+from .contacts import ContactField, NewContact, NewTask, Record
+
 Secrets = Mapping[str, str]
 """What a credential holds, by field name: what the form asked for and what the CRM gave us (tokens)."""
 Settings = Mapping[str, Any]
@@ -224,6 +226,23 @@ class ClientMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A call that stands in the CRM, whoever wrote it.
+
+    `id` is the CRM's own, `key` the writer's (ours is `CallFacts.id`). `phone` is the client's as the CRM has it,
+    `seconds` how long it lasted, `writer` who seems to have written it, in the CRM's words (empty: it does not say).
+    """
+
+    id: str
+    key: str
+    direction: str
+    phone: str
+    started_at: datetime
+    seconds: int
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CrmUser:
     id: str
     name: str
@@ -304,7 +323,10 @@ class Capability(enum.StrEnum):
     CLICK_TO_CALL = "click_to_call"
     CLIENT_LOOKUP = "client_lookup"
     USERS = "users"
+    CONTACTS = "contacts"
+    TASKS = "tasks"
     OAUTH = "oauth"
+    LISTS_CALLS = "lists_calls"
 
 
 # --- The adapter ------------------------------------------------------------------------------------------------------
@@ -331,12 +353,16 @@ class Adapter(Vendor, ABC):
     """HTTP methods of the CRM's requests. An event that comes by GET has its fields in `Request.query`."""
     kept_headers: ClassVar[frozenset[str]] = frozenset()
     """Headers (lower-case) of its requests that an event is understood by, beside the usual ones."""
+    contact_fields: ClassVar[tuple[ContactField, ...]] = ()
+    """What of a client's record people see and change in the card of a call; the first is `contacts.NAME`."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Names of credential fields that are never shown again."""
     token_fields: ClassVar[tuple[str, ...]] = ()
     """Names of secrets that no form asks for: the CRM gives them when the account is connected."""
     wire_names: ClassVar[Mapping[str, str]] = {}
     """What the vendor calls a credential's field, where its name differs: vendor's name → field."""
+    twice_help: ClassVar[Any] = ""
+    """What a customer does when somebody else writes the same calls into this CRM (`gettext_lazy`)."""
     batch_size: ClassVar[int] = 1
     """How many steps one `perform` takes at the most."""
 
@@ -360,6 +386,16 @@ class Adapter(Vendor, ABC):
     @abstractmethod
     def plan(self, job: Job) -> Step | None:
         """The next step that the CRM lacks, or None. Pure and cheap: it is asked at each change of a call."""
+
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        """What was told as a call of its own turned out to be a part of another, which is written in its place: the
+        next step that closes what the part has opened, or takes back what can be. Nothing more is written of it, and
+        what a client got by it stays. None where nothing is open.
+
+        `job.facts` are those of the part, finished; `doubtful` is the step whose request is of unknown fate. Pure and
+        cheap.
+        """
+        return None
 
     @abstractmethod
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
@@ -450,8 +486,39 @@ class Adapter(Vendor, ABC):
         """What a field of the settings with `data-source=source` may name, in the order in which it is shown."""
         raise NotImplementedError
 
+    def calls(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> list[Listed]:
+        """Calls of the period as they stand in the CRM, ours and those of others; of very many only the newest. (Of
+        CRMs that have `LISTS_CALLS`.)"""
+        raise NotImplementedError
+
+    def number_of(self, progress: Mapping[str, Any]) -> str:
+        """`Listed.id` of a call of ours, by its notes; empty where they do not say."""
+        return ""
+
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         """Whom the CRM knows under `phone`, within `deadline` seconds."""
+        raise NotImplementedError
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """What this account can: an adapter may need more keys for some of its capabilities than for calls."""
+        return self.capabilities
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        """Values of a client's record by the names of `contact_fields`; what this kind of record has not is absent.
+        Raises `Rejected` for a record that is gone."""
+        raise NotImplementedError
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        """Change these fields and nothing else. Repeating it does no harm."""
+        raise NotImplementedError
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        """Make a client. The house has looked that nobody has this phone."""
+        raise NotImplementedError
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        """Set a task about a client: the address of its page (or of the client's, where it is shown), relative to the
+        account's; empty where none is known."""
         raise NotImplementedError
 
     def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:

@@ -9,13 +9,27 @@ from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm
 from unfold.paginator import InfinitePaginator
 
 from . import audit
-from .models import Change, Company, Employee, EmployeePhone, Extension, Invitation, Membership, User
+from .models import (
+    ApiKey,
+    ApiRequest,
+    Change,
+    Company,
+    Employee,
+    EmployeePhone,
+    Extension,
+    Invitation,
+    Membership,
+    Partner,
+    User,
+)
 from .sites import support
 
 
@@ -99,6 +113,41 @@ class CompanyAdmin(SupportAdmin):
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return support.has_permission(request)
+
+
+@admin.register(Partner, site=support)
+class PartnerAdmin(SupportAdmin):
+    icon = "handshake"
+    list_display = ["name", "created_at", "api_keys"]
+    search_fields = ["name"]
+    readonly_fields = ["uuid", "created_at"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("employees.add_partner")
+
+    @admin.display(description=_("API keys"))
+    def api_keys(self, row: Partner) -> str:
+        return format_html('<a href="{}">{}</a>', reverse("support:partner_keys", args=[row.uuid]), _("open"))
+
+
+@admin.register(ApiKey, site=support)
+class ApiKeyAdmin(FactAdmin):
+    """Keys are made, replaced and revoked on pages of their own."""
+
+    icon = "key"
+    list_display = ["name", "prefix", "company", "partner", "last_used_at", "expires_at", "revoked_at"]
+    list_select_related = ["company", "partner"]
+    search_fields = ["name", "prefix", "company__name", "partner__name"]
+    exclude = ["digest", "previous_digest"]
+
+
+@admin.register(ApiRequest, site=support)
+class ApiRequestAdmin(FactAdmin):
+    icon = "receipt_long"
+    list_display = ["at", "key", "company", "method", "path", "status", "code", "milliseconds", "address"]
+    list_select_related = ["key", "company"]
+    list_filter = ["method", "status"]
+    search_fields = ["=request_id"]
 
 
 @admin.register(User, site=support)

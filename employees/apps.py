@@ -11,7 +11,7 @@ class EmployeesConfig(AppConfig):
 
         installation.watch(models.Company, models.Employee, models.EmployeePhone, models.Extension, models.Membership)
 
-        kept = ("recordings_kept_days", "events_kept_days", "exchanges_kept_days")
+        kept = tuple(f"{what}_kept_days" for what in models.KEPT)
         named = ("name", "time_zone", "region", "language")
         shown = ("number_style", "hidden_from_operators", "hidden_from_read_only")
         most = ("most_connections", "most_integrations", "most_members")

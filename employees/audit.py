@@ -23,7 +23,7 @@ from django.utils.encoding import force_str
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from .models import Change, User
+from .models import Change, Membership, User
 
 LONGEST = 200
 """Characters that are kept of a value."""
@@ -203,6 +203,23 @@ def note(row: Any, lines: list[Line], action: str = Change.Action.CHANGED) -> No
     ).pk
 
 
+def note_refusal(user: User, request: HttpRequest | None) -> None:
+    """Somebody, nobody knows who, wanted to be let in as this person and was not."""
+    rows = Membership.objects.filter(user=user).values_list("company_id", flat=True)
+    companies: list[int | None] = [*rows]
+    Change.objects.bulk_create(
+        Change(
+            company_id=company,
+            address=address_of(request) if request else None,
+            kind="sign_in",
+            action=Change.Action.REFUSED,
+            subject=user.email,
+            key=str(user.pk),
+        )
+        for company in companies or [None]
+    )
+
+
 def note_person(user: User, request: HttpRequest, kind: str, action: str, lines: list[Line]) -> None:
     """Write down what somebody (or support) did about himself, for each of his companies; for support alone where he
     has none."""
@@ -244,7 +261,7 @@ def _differences(told: Watched, name: str, before: Any, after: Any) -> list[Line
 
 def _settings(told: Watched, name: str, before: Any, after: Any) -> list[Line]:
     """The fields of a form that are kept as JSON, one line for each that is different."""
-    old, new = getattr(before, name), getattr(after, name)
+    old, new = getattr(before, name) or {}, getattr(after, name) or {}
     known = told.labels(after)
     found = []
     for key in {**old, **new}:

@@ -15,6 +15,15 @@ from django.utils.translation import gettext_lazy as _
 FORGET = "forget_"
 
 
+class DueInput(forms.DateTimeInput):
+    """A moment, chosen in the browser's own way."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+
+
 def vendor_form(
     form_class: type[forms.Form],
     post: QueryDict | None,

@@ -69,6 +69,8 @@ KEPT_DAYS = [
 """How long a company may have something kept. Shorter would hardly be longer than a vendor repeats itself."""
 
 
+KEPT = ("recordings", "events", "exchanges", "changes", "comments", "planned")
+"""What a company has deleted after a while: the fields of `Company` end in `_kept_days`."""
 NUMBER_STYLES = [
     (phones.Style.INTERNATIONAL, _("international")),
     (phones.Style.DIGITS, _("digits only")),
@@ -125,6 +127,15 @@ class Company(models.Model):
     )
     exchanges_kept_days = models.PositiveSmallIntegerField(
         _("delivery log"), default=180, db_default=180, choices=KEPT_DAYS
+    )
+    changes_kept_days = models.PositiveSmallIntegerField(
+        _("log of changes and sign-ins"), null=True, blank=True, choices=[(None, _("for ever")), *KEPT_DAYS]
+    )
+    comments_kept_days = models.PositiveSmallIntegerField(
+        _("comments on clients"), null=True, blank=True, choices=[(None, _("for ever")), *KEPT_DAYS]
+    )
+    planned_kept_days = models.PositiveSmallIntegerField(
+        _("planned calls that are done"), null=True, blank=True, choices=[(None, _("for ever")), *KEPT_DAYS]
     )
     number_style = models.CharField(
         _("how numbers are written"),
@@ -249,6 +260,7 @@ class Change(models.Model):
         CHANGED = "changed", _("changed")
         DELETED = "deleted", _("deleted")
         SIGNED_IN = "signed_in", _("signed in")
+        REFUSED = "refused", _("was not let in")
 
     company = models.ForeignKey(Company, models.CASCADE, null=True, related_name="changes", verbose_name=_("company"))
     at = models.DateTimeField(_("time"), default=timezone.now)

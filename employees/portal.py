@@ -16,12 +16,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import change_pages, member_pages, phones  # noqa: F401  (they register their pages)
+from . import change_pages, key_pages, member_pages, phones  # noqa: F401  (they register their pages)
 from .company_forms import CompanyForm
 from .employee_forms import EmployeeForm, give_extensions
 from .forms import back
 from .middleware import SESSION_KEY
-from .models import NUMBER_STYLES, Company, Employee, Extension
+from .models import KEPT, NUMBER_STYLES, Company, Employee, Extension
 from .rights import Right
 from .sites import PortalRequest, company_of, mine, my, portal
 
@@ -94,7 +94,7 @@ def _edit_company(
 class KeepingForm(forms.ModelForm):
     class Meta:
         model = Company
-        fields = ["recordings_kept_days", "events_kept_days", "exchanges_kept_days"]
+        fields = [f"{what}_kept_days" for what in KEPT]
         help_texts = {
             "recordings_kept_days": gettext_lazy(
                 "From the day a recording was stored. Then its audio is deleted: it cannot be listened to here any "
@@ -107,6 +107,13 @@ class KeepingForm(forms.ModelForm):
             "exchanges_kept_days": gettext_lazy(
                 "Requests to the PBX and the CRM with their answers, as shown in a call's passport. What was written "
                 "into the CRM, and when, stays there."
+            ),
+            "changes_kept_days": gettext_lazy("Who changed which setting, who signed in, and who was not let in."),
+            "comments_kept_days": gettext_lazy(
+                "From the day a comment was written. It goes from the passport and from the client book."
+            ),
+            "planned_kept_days": gettext_lazy(
+                "From the day a planned call was done. Those that are still to be made stay, and so do the calls."
             ),
         }
 
@@ -160,4 +167,5 @@ portal.in_menu(
 portal.in_menu("company", gettext_lazy("Company settings"), "apartment", group=PEOPLE, order=53)
 portal.in_menu("keeping", gettext_lazy("How long data is kept"), "auto_delete", group=PEOPLE, order=54)
 portal.in_menu("masks", gettext_lazy("How numbers are shown"), "password", group=PEOPLE, order=55)
+portal.in_menu("keys", gettext_lazy("API keys"), "key", group=PEOPLE, order=57, inside=("key",))
 portal.in_menu("changes", gettext_lazy("Changes"), "history", group=PEOPLE, order=56)

@@ -6,10 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.core import signing
-from django.db.models import RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -25,13 +23,11 @@ from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 from telephony.account_forms import guide
-from telephony.words import unreachable
 
-from . import credentials, crm_events, crm_lists, crm_setup, sync
+from . import accounts, credentials, crm_events, crm_lists, sync
 from .models import Credential, CrmEvent
 
 SETTINGS = gettext_lazy("Settings")
-ASK_SECONDS = 10.0
 EVENTS = 20
 WAY_BACK = "way-back-from-the-crm"
 """Where in the session stands to which page somebody goes on who comes back from the CRM."""
@@ -85,8 +81,8 @@ def _form(request: HttpRequest, row: Credential, extra: dict[str, Any] | None = 
         "adapter": adapter,
         "name_form": title,
         "keys": keys,
-        "can_connect": can_connect(saved),
-        "oauth_address": _oauth_url(row.crm) if Capability.OAUTH in adapter.capabilities else "",
+        "can_connect": accounts.can_connect(saved),
+        "oauth_address": accounts.oauth_url(row.crm) if Capability.OAUTH in adapter.capabilities else "",
         "guide": guide(adapter.folder, **_places(saved, row.crm)),
         "events": _events(saved) if saved else [],
         **(extra or {}),
@@ -102,36 +98,16 @@ def _events(row: Credential) -> list[CrmEvent]:
     return found
 
 
-def can_connect(row: Credential | None) -> bool:
-    if row is None or Capability.OAUTH not in row.adapter.capabilities:
-        return False
-    return bool(row.adapter.authorise_url(row.values, "state"))
-
-
 def _places(saved: Credential | None, crm: str) -> dict[str, str]:
     """What a guide may mention: the address for events and the one for the way back from the CRM."""
     return {
         "handler_url": saved.handler_url if saved else "…",
-        "oauth_url": _oauth_url(crm),
+        "oauth_url": accounts.oauth_url(crm),
     }
 
 
-def _oauth_url(crm: str) -> str:
-    return f"{settings.PUBLIC_URL}/oauth/{crm}/"
-
-
 def _save(request: HttpRequest, row: Credential, title: TitleForm, keys: forms.Form) -> HttpResponse:
-    """What was entered replaces what the form has; what the CRM gave (tokens) stays while the account is the same."""
-    before = row.values if row.pk else {}
-    entered = {name: "" if value is None else str(value) for name, value in keys.cleaned_data.items()}
-    row = title.save(commit=False)
-    changed = any(before.get(name, "") != value for name, value in entered.items())
-    row.values = {**before, **entered}
-    if changed and row.state in (Credential.State.REFUSED, Credential.State.DISCONNECTED):
-        row.state, row.state_words = Credential.State.NEW, ""
-    row.save()
-    if changed:
-        crm_lists.forget(row)
+    accounts.enter(title.save(commit=False), keys.cleaned_data)
     messages.success(request, _("Saved."))
     return onward(request, "portal:credential", row.uuid)
 
@@ -141,13 +117,10 @@ def credential_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Refused while an integration uses the account, saying which."""
     row = my(request, Credential, uuid=uuid)
     name = str(row)
-    try:
-        retire(request, row)
-        row.delete()
-    except RestrictedError:
-        where = ", ".join(f"“{item}”" for item in row.integrations.all()) or _("the calls that were written into it")
-        words = _("“%(name)s” is in use and was not deleted. It is used by: %(where)s.")
-        messages.error(request, words % {"name": name, "where": where})
+    if wrong := accounts.retire(row):
+        messages.warning(request, wrong)
+    if refused := accounts.delete(row):
+        messages.error(request, refused)
         return redirect("portal:credential", uuid)
     messages.success(request, _("“%(name)s” was deleted.") % {"name": name})
     return redirect("portal:credentials")
@@ -159,26 +132,12 @@ def credential_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @portal.page("credentials/<uuid:uuid>/check/", name="credential_check", right=Right.MANAGE, posts=True)
 def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Credential, uuid=uuid)
-    http = credentials.http_for(row, purpose="check", deadline=ASK_SECONDS)
     try:
-        checks = credentials.speaking(row, http, lambda secrets: row.adapter.check(http, secrets))
+        checks = accounts.check(row)
     except OutboundError as error:
-        messages.error(request, explained(row, error))
+        messages.error(request, accounts.explained(row, error))
         return onward(request, "portal:credential", row.uuid)
-    row.refresh_from_db()
-    proven = (
-        not row.adapter.prepares or Capability.OAUTH in row.adapter.capabilities
-    )  # else only setting it up proves it
-    if proven and checks and all(check.ok for check in checks) and row.state != Credential.State.READY:
-        credentials.store(row, {})
-        sync.resume(row)
     return _form(request, row, {"checks": checks})
-
-
-def explained(row: Credential, error: OutboundError) -> str:
-    words = unreachable(row.adapter.title, error.kind, error.words)
-    cure = row.adapter.errors_help(error)
-    return f"{words}. {cure}" if cure else words
 
 
 # --- Connecting -------------------------------------------------------------------------------------------------------
@@ -203,19 +162,20 @@ def oauth(request: PortalRequest, crm: str) -> HttpResponse:
     if row is None:
         messages.error(request, _("This way back from the CRM is not valid any more. Connect the account again."))
         return redirect("portal:credentials")
-    http = credentials.http_for(row, purpose="connect", deadline=ASK_SECONDS)
+    http = credentials.http_for(row, purpose="connect", deadline=accounts.ASK_SECONDS)
     query = {key: request.GET.get(key, "") for key in request.GET if key != "state"}
     try:
         tokens = credentials.speaking(row, http, lambda secrets: row.adapter.authorised(http, secrets, query))
         credentials.store(row, tokens)
         audit.note(row, [audit.secret_line(gettext_lazy("access that the CRM gave"))])
     except OutboundError as error:
-        messages.error(request, explained(row, error))
+        messages.error(request, accounts.explained(row, error))
         return redirect("portal:credential", row.uuid)
     sync.resume(row)
     crm_lists.forget(row)
     messages.success(request, _("“%(name)s” is connected.") % {"name": row})
-    prepare(request, row)
+    if wrong := accounts.prepare(row):
+        messages.warning(request, wrong)
     return redirect(request.session.pop(WAY_BACK, "") or reverse("portal:credential", args=[row.uuid]))
 
 
@@ -231,30 +191,12 @@ def _returned(request: PortalRequest, crm: str) -> Credential | None:
     return row if may(member, Right.MANAGE) else None
 
 
-def prepare(request: HttpRequest, row: Credential) -> None:
-    """Set up in the CRM what we need there; what goes wrong is said and keeps nobody from working."""
-    try:
-        crm_setup.prepare(row)
-    except OutboundError as error:
-        said = _("The CRM was not set up completely: %(words)s Use “Set up in the CRM” on the account's page again.")
-        messages.warning(request, said % {"words": explained(row, error)})
-
-
-def retire(request: HttpRequest, row: Credential) -> None:
-    """Nothing of ours is left in a CRM that no integration speaks to; it is no harm if that goes wrong."""
-    try:
-        crm_setup.retire(row)
-    except OutboundError as error:
-        said = _("The CRM could not be told that the integration is off: %(words)s")
-        messages.warning(request, said % {"words": explained(row, error)})
-
-
 @portal.page("credentials/<uuid:uuid>/prepare/", name="credential_prepare", right=Right.MANAGE, posts=True)
 def credential_prepare(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Credential, uuid=uuid)
-    before = len(messages.get_messages(request))
-    prepare(request, row)
-    if len(messages.get_messages(request)) == before:
+    if wrong := accounts.prepare(row):
+        messages.warning(request, wrong)
+    else:
         messages.success(request, _("Everything is set up in the CRM."))
     return onward(request, "portal:credential", row.uuid)
 

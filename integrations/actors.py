@@ -12,7 +12,7 @@ from telephony.hot import hot_write, persistently
 from telephony.models import Call
 from telephony.schedule import every
 
-from . import claims, clocks, crm_events, crm_setup, keeping, lookups, replays, sync
+from . import card_writes, claims, clocks, crm_events, crm_setup, keeping, lookups, radar, replays, sync
 from .models import CallSync, Credential
 
 _exports = threading.BoundedSemaphore(2)
@@ -50,10 +50,21 @@ def handle_crm_event(event_id: int) -> None:
 
 
 @dramatiq.actor(queue_name="default")
-def look_up_client(call_id: int, credential_id: int) -> None:
+def look_up_client(call_id: int, credential_id: int, detailed: bool = False) -> None:
     """Somebody looks at a live call of whose client the book has nothing fresh."""
     call = Call.objects.get(pk=call_id)
-    lookups.ask(call, Credential.objects.select_related("company").get(pk=credential_id))
+    lookups.ask(call, Credential.objects.select_related("company").get(pk=credential_id), detailed=detailed)
+
+
+@dramatiq.actor(queue_name="default")
+def write_from_card(write_id: int) -> None:
+    card_writes.carry_out(write_id)
+
+
+@every(seconds=5)
+def sweep_card_writes() -> None:
+    for write_id in card_writes.waiting():
+        write_from_card.send(write_id)
 
 
 @dramatiq.actor(queue_name="default", time_limit=600_000)
@@ -96,6 +107,17 @@ def sweep_sync() -> None:
 @dramatiq.actor(queue_name="default")
 def retire_unused() -> None:
     crm_setup.retire_unused()
+
+
+@dramatiq.actor(queue_name="default", priority=LAST, time_limit=300_000)
+def look_for_doubles(credential_id: int) -> None:
+    radar.look(Credential.objects.select_related("company").get(pk=credential_id))
+
+
+@every(seconds=3600)
+def look_who_else_writes() -> None:
+    for credential_id in radar.due():
+        look_for_doubles.send(credential_id)
 
 
 @every(seconds=60)

@@ -21,8 +21,21 @@ from outbound.masking import mask
 from telephony.models import Call
 from telephony.passport import mask_fields
 
-from . import actors, crm_events, replays
-from .models import CallSync, Credential, CrmEvent, EmployeeMapping, Export, Integration, Notice, Visit, VisitChange
+from . import actors, crm_events, payloads, replays
+from .models import (
+    CallSync,
+    CardWrite,
+    Credential,
+    CrmEvent,
+    EmployeeMapping,
+    Export,
+    Integration,
+    Notice,
+    Visit,
+    VisitChange,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 
 
 @admin.register(Credential, site=support)
@@ -122,6 +135,53 @@ class CrmEventAdmin(FactAdmin):
         return format_html('<pre class="cb-pre">{}</pre>', text)
 
 
+@admin.register(WebhookEndpoint, site=support)
+class WebhookEndpointAdmin(FactAdmin):
+    """Its address may hold a key, so we see the host alone."""
+
+    icon = "webhook"
+    list_display = ["__str__", "company", "host", "active", "off_reason", "failing_since", "delivered_at", "deleted_at"]
+    list_filter = ["active", "off_reason", "company"]
+    list_select_related = ["company"]
+    search_fields = ["name", "host", "company__name"]
+    ordering = ["-id"]
+    fields = [
+        "uuid",
+        "company",
+        "name",
+        "host",
+        "kinds",
+        "connections",
+        "active",
+        "off_at",
+        "off_reason",
+        "failing_since",
+        "failures",
+        "open_at",
+        "delivered_at",
+        "created_at",
+        "deleted_at",
+    ]
+    readonly_fields = fields
+
+
+@admin.register(WebhookDelivery, site=support)
+class WebhookDeliveryAdmin(FactAdmin):
+    icon = "outbox"
+    list_display = ["created_at", "endpoint", "kind", "state", "attempts", "status", "error", "due_at"]
+    list_filter = ["state", "kind", "endpoint__company"]
+    list_select_related = ["endpoint"]
+    search_fields = ["endpoint__name", "endpoint__host"]
+    ordering = ["-id"]
+    fields = ["created_at", "endpoint", "message_id", "kind", "state", "attempts", "due_at", "tried_at", "status"]
+    fields += ["answer", "error", "history", "readable"]
+    readonly_fields = fields
+
+    @display(description=_("body"))
+    def readable(self, row: WebhookDelivery) -> str:
+        return format_html('<pre class="cb-pre">{}</pre>', payloads.shown(row.body))
+
+
 @support.page("calls/<uuid:uuid>/", name="call")
 def passport_page(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The passport as support sees it: of any company, with the adapter's notes."""
@@ -145,6 +205,17 @@ class VisitAdmin(FactAdmin):
     ordering = ["-id"]
     exclude = ["membership", "by"]
     inlines = [VisitChangeInline]
+
+
+@admin.register(CardWrite, site=support)
+class CardWriteAdmin(FactAdmin):
+    icon = "edit_note"
+    list_display = ["created_at", "company", "integration", "kind", "state", "words"]
+    list_filter = ["state", "kind", "company"]
+    list_select_related = ["company", "integration__credential"]
+    search_fields = ["client_phone", "words"]
+    ordering = ["-id"]
+    exclude = ["token"]
 
 
 @admin.register(Notice, site=support)

@@ -10,15 +10,18 @@ class IntegrationsConfig(AppConfig):
         from employees import audit, installation
 
         from . import models
+        from .card_fields import settings_fields
 
         installation.watch(
             models.Integration,
             models.EmployeeMapping,
             models.Rule,
+            models.WebhookEndpoint,
             through=(
                 models.Integration.connections.through,
                 models.Integration.numbers.through,
                 models.Rule.numbers.through,
+                models.WebhookEndpoint.connections.through,
             ),
         )
         audit.watch(
@@ -41,7 +44,7 @@ class IntegrationsConfig(AppConfig):
             "numbers",
             "settings",
             title=_("integration"),
-            labels=lambda row: row.credential.adapter.settings_form.base_fields,
+            labels=lambda row: settings_fields(row),
         )
         audit.watch(models.EmployeeMapping, "integration", of=lambda row: row.integration)
         audit.watch(
@@ -51,6 +54,7 @@ class IntegrationsConfig(AppConfig):
             "direction",
             "outcome",
             "client",
+            "hours",
             "numbers",
             "settings",
             title=_("rule"),
@@ -58,4 +62,31 @@ class IntegrationsConfig(AppConfig):
             company=lambda row: row.integration.company_id,
             name=lambda row: str(row.integration),
         )
-        from . import actors, notice_actors, plan, routing  # noqa: F401  (they listen to telephony and to the schedule)
+        audit.watch(
+            models.CardWrite,
+            "crm_data",
+            title=_("data in a CRM"),
+            by_hand=lambda save: not save.get("update_fields"),
+        )
+        audit.watch(
+            models.WebhookEndpoint,
+            "webhook",
+            "name",
+            "host",
+            "kinds",
+            "connections",
+            "active",
+            "deleted_at",
+            title=_("webhook"),
+            secret=("url", "secrets"),
+        )
+        # They listen to telephony, to the client book and to the schedule.
+        from . import (  # noqa: F401
+            actors,
+            notice_actors,
+            parts,
+            plan,
+            routing,
+            telling,
+            webhook_actors,
+        )

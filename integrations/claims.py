@@ -24,7 +24,7 @@ from telephony.models import Call, Command
 
 from . import directory, knowing
 from .directory import Wanting
-from .facts import facts_of
+from .facts import facts_of, thawed
 from .models import CallSync, Credential, Lane
 
 LEASE = timedelta(seconds=settings.SYNC_LEASE_SECONDS)
@@ -245,10 +245,10 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
         wanting = directory.by_id(row.integration_id)
         late = bool(row.due_at and now - row.due_at > POP_UP_AGE)
         job = _job(row, wanting, late)
-        if late:
+        if late and not row.part:
             _say_that_a_card_is_left_out(row, wanting, job, now)
-        step = wanting.plan(job)
         doubtful = "" if row.intent == knowing.STEP else row.intent
+        step = next_step(row, wanting, job, doubtful)
         if doubtful and (step is None or step.name != doubtful):
             # The call moved on while the fate of the earlier step is open: settle that first.
             way = Repeat.LOOK if wanting.adapter.can_look else Repeat.STOP
@@ -267,9 +267,14 @@ def _choice(rows: list[CallSync], size: int, now: datetime) -> _Choice:
     return _Choice(to_look[:size], settled, True) if to_look else _Choice(to_do[:size], settled)
 
 
+def next_step(row: CallSync, wanting: Wanting, job: Job, doubtful: str = "") -> Step | None:
+    """The next step of a call; of a part of one (`parts`) the next towards leaving nothing open of it."""
+    return wanting.adapter.withdraw(job, doubtful) if row.part else wanting.plan(job)
+
+
 def _job(row: CallSync, wanting: Wanting, late: bool) -> Job:
     call = row.call
-    facts = facts_of(call, call.people, call.audio, wanting, late=late)
+    facts = thawed(row.part) if row.part else facts_of(call, call.people, call.audio, wanting, late=late)
     return wanting.job(call, facts, row.progress)
 
 

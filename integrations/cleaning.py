@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from crm_adapters.base import Said, Trace
-from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenExpired
+from outbound.errors import OutboundError
 from telephony import trials
 from telephony.hot import hot_write, lock_drain
 from telephony.models import Call
@@ -28,6 +28,10 @@ LOST = timedelta(minutes=10)
 
 class UnderWay(Exception):
     """The call goes on, and its card is to be closed; or a request about it is on its way to a CRM."""
+
+
+def under_way() -> str:
+    return _("The call, or a request about it to the CRM, is still under way. Try again in a moment.")
 
 
 @dataclass
@@ -77,18 +81,8 @@ def _resting(call: Call) -> list[CallSync]:
 def _remove(row: CallSync, trace: Trace, done: Cleaned) -> None:
     credential = row.credential
     http = credentials.http_for(credential, purpose="clean-up", call_id=row.call_id, deadline=ASK_SECONDS)
-
-    def take_away(secrets: Mapping[str, str]) -> None:
-        try:
-            credential.adapter.remove(http, secrets, trace)
-        except TokenExpired:
-            raise
-        except CredentialsRefused as error:
-            # The right to delete is one that we need for nothing else: the account goes on.
-            raise Rejected(error.words, code=error.code) from error
-
     try:
-        credentials.speaking(credential, http, take_away)
+        credentials.besides(credential, http, lambda secrets: credential.adapter.remove(http, secrets, trace))
     except OutboundError as error:
         told = unreachable(credential.adapter.title, error.kind, error.words)
         done.errors.append(f"{ours(trace.title)} {trace.id}: {told}")

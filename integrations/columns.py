@@ -116,14 +116,18 @@ class ColumnsForm(forms.Form):
     @property
     def chosen(self) -> list[str]:
         """In the order in which they stand."""
-        keys = {TIME, *self.cleaned_data["columns"]}
-        return [column.key for column in COLUMNS if column.key in keys]
+        return chosen(self.cleaned_data["columns"])
+
+
+def chosen(keys: Iterable[str]) -> list[str]:
+    """These and the time, in the order in which they stand."""
+    wanted = {TIME, *keys}
+    return [column.key for column in COLUMNS if column.key in wanted]
 
 
 def of(membership: Membership) -> list[str]:
     """What this person wants to see."""
-    wanted = USUAL if membership.journal_columns is None else (TIME, *membership.journal_columns)
-    return [column.key for column in COLUMNS if column.key in wanted]
+    return chosen(USUAL if membership.journal_columns is None else membership.journal_columns)
 
 
 def keep(membership: Membership, keys: list[str]) -> None:

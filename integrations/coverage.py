@@ -62,7 +62,7 @@ def _counts(connection: Connection, first: date) -> Iterable[Mapping[str, Any]]:
     since = coverage.first_moment(connection.company, first)
     zone = coverage.zone_of(connection.company)
     rows = CallSync.objects.filter(
-        call__company=connection.company_id, call__connection=connection, call__started_at__gte=since
+        call__company=connection.company_id, call__connection=connection, call__started_at__gte=since, part__isnull=True
     ).exclude(call__source=Source.TRIAL)
     by_day = rows.annotate(day=TruncDate("call__started_at", tzinfo=zone))
     groups = by_day.values("day", "integration", "state", "reason", "parked").order_by()

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from employees import installation
-from outbound.errors import CredentialsRefused, OutboundError, Temporary, TokenExpired
+from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary, TokenExpired
 from outbound.http import Exchange as Masked
 from outbound.http import Http
 from telephony import exchanges
@@ -75,6 +75,23 @@ def speaking(credential: Credential, http: Http, work: Callable[[dict[str, str]]
     except CredentialsRefused as error:
         refuse(credential, error)
         raise
+
+
+def besides(credential: Credential, http: Http, work: Callable[[dict[str, str]], T]) -> T:
+    """The same for what needs a right that we need for nothing else: when it is refused the account goes on.
+
+    Raises what `work` raises, and `Rejected` for such a refusal.
+    """
+
+    def tolerantly(secrets: dict[str, str]) -> T:
+        try:
+            return work(secrets)
+        except TokenExpired:
+            raise
+        except CredentialsRefused as error:
+            raise Rejected(error.words, code=error.code) from error
+
+    return speaking(credential, http, tolerantly)
 
 
 def renew(credential: Credential, stale: dict[str, str], http: Http) -> dict[str, str]:

@@ -41,11 +41,11 @@ class Customer:
         return sum(trouble.grave for trouble in self.troubles)
 
 
-def worst_first(name: str = "") -> list[Customer]:
-    """All companies, or those with `name` in theirs. What their page shows besides is added by `attach_pulse`."""
+def worst_first(among: troubles.Companies, name: str = "") -> list[Customer]:
+    """All of these companies, or those with `name` in theirs. What pages show besides is added by `attach_pulse`."""
     asked = name.strip().casefold()
-    companies = [row for row in Company.objects.all() if asked in row.name.casefold()]
-    found = troubles.by_company(_these(companies) if asked else Company.objects.all())
+    companies = [row for row in among if asked in row.name.casefold()]
+    found = troubles.by_company(_these(companies) if asked else among)
     customers = [Customer(row, found[row.pk]) for row in companies]
     return sorted(customers, key=lambda row: (-row.grave, -len(row.troubles), row.company.name.casefold()))
 

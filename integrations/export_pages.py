@@ -20,8 +20,7 @@ from employees import phones
 from employees.forms import back
 from employees.rights import Right, may
 from employees.sites import PortalRequest, company_of, mine, portal
-from telephony import files, spreadsheets, views
-from telephony.hot import hot_write
+from telephony import spreadsheets, views
 from telephony.words import ours
 
 from . import actors, columns, exports
@@ -125,9 +124,7 @@ def export_delete(request: PortalRequest, uuid: UUID) -> HttpResponse:
     if not _may_delete(request, row):
         messages.error(request, _("Only who asked for a file may delete it, or an administrator."))
         return redirect("portal:exports")
-    with hot_write():
-        files.drop([row.file.name] if row.file.name else [])
-        row.delete()
+    exports.delete(row)
     messages.success(request, _("Deleted."))
     return redirect("portal:exports")
 

@@ -42,7 +42,7 @@ class Lost(Exception):
     """The export was deleted, or another worker has taken it up."""
 
 
-def ask(asked: CrmJournalFilter, by: User, kind: str, chosen: list[str]) -> Export:
+def ask(asked: CrmJournalFilter, by: User | None, kind: str, chosen: list[str]) -> Export:
     """Ask for the calls on somebody's screen; a period is the days that it means now."""
     wanted = {name: str(asked.data.get(name, "")) for name in asked.fields if asked.data.get(name)}
     if asked.is_valid() and wanted.pop("period", ""):
@@ -61,6 +61,13 @@ def ask(asked: CrmJournalFilter, by: User, kind: str, chosen: list[str]) -> Expo
 
 def asked_for(export: Export) -> CrmJournalFilter:
     return CrmJournalFilter(export.company, export.filter)
+
+
+def delete(export: Export) -> None:
+    """With its file. One that is being written ends."""
+    with hot_write():
+        files.drop([export.file.name] if export.file.name else [])
+        export.delete()
 
 
 def due() -> list[int]:

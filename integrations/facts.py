@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
@@ -14,6 +18,7 @@ from telephony import recordings
 from telephony.fold import CallState, Source
 from telephony.models import Call, Recording
 from telephony.models import Participant as Person
+from telephony.providers.base import Outcome
 
 from . import directory
 from .directory import Wanting
@@ -80,4 +85,46 @@ def _participant(person: Person, wanting: Wanting, finished: bool) -> Participan
         rang_at=person.rang_at,
         answered_at=person.answered_at,
         left_at=person.left_at,
+    )
+
+
+# --- A part of a call -------------------------------------------------------------------------------------------------
+
+_TIMES = ("rang_at", "answered_at", "left_at")
+
+
+def frozen(facts: CallFacts) -> dict[str, Any]:
+    """Facts as they are stored (`CallSync.part`)."""
+    return json.loads(json.dumps(asdict(facts), cls=DjangoJSONEncoder))
+
+
+def thawed(kept: Mapping[str, Any]) -> CallFacts:
+    """Facts as they were `frozen`."""
+    people = [{**person, **{name: _moment(person[name]) for name in _TIMES}} for person in kept["participants"]]
+    facts = CallFacts(**{**kept, "participants": ()})
+    started = datetime.fromisoformat(kept["started_at"])
+    return replace(facts, started_at=started, participants=tuple(Participant(**person) for person in people))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def over(facts: CallFacts, now: datetime) -> CallFacts:
+    """A call of which nothing more will be told under its own id, as it stands now."""
+    if facts.finished:
+        return facts
+    people = tuple(
+        replace(person, ringing=False, talking=False, left_at=person.left_at or now) for person in facts.participants
+    )
+    answered = min((person.answered_at for person in people if person.answered_at), default=None)
+    return replace(
+        facts,
+        state=CallState.FINISHED.value,
+        outcome=(Outcome.ANSWERED if answered else Outcome.MISSED).value,
+        talk_seconds=max(0, round((now - answered).total_seconds())) if answered else 0,
+        participants=people,
+        recording_expected=False,
+        live=False,
+        gathering=False,
     )

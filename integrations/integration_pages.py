@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,11 +16,11 @@ from employees import limits
 from employees.forms import back, onward
 from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
-from telephony.models import Connection
 
-from .account_pages import prepare, retire
+from . import accounts, setup
 from .crm_setup import lines_of
 from .models import Credential, Integration
+from .overlaps import overlaps
 from .setup import Setup
 
 SETTINGS = gettext_lazy("Settings")
@@ -46,9 +45,7 @@ def integration_new(request: HttpRequest, crm: str) -> HttpResponse:
     if request.method == "POST":
         account = next((row for row in accounts if str(row.uuid) == request.POST.get("account")), None)
         if account:
-            row = Integration.objects.create(company=company_of(request), credential=account)
-            row.connections.set(mine(request, Connection).filter(active=True))
-            return onward(request, "portal:integration", row.uuid)
+            return onward(request, "portal:integration", setup.new(account).uuid)
         messages.error(request, _("Choose the account first."))
     adapter = registry.get(crm)
     context = {
@@ -62,61 +59,32 @@ def integration_new(request: HttpRequest, crm: str) -> HttpResponse:
 @portal.page("integrations/<uuid:uuid>/", name="integration", right=Right.MANAGE)
 def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Integration, uuid=uuid)
-    setup = Setup(row, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and setup.is_valid():
+    form = Setup(row, request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
         before = row.credential
-        row = setup.save()
+        row = form.save()
         messages.success(request, _("Saved."))
-        if before != row.credential:
-            retire(request, before)
-        if row.active:
-            prepare(request, row.credential)
-        else:
-            retire(request, row.credential)
+        for wrong in accounts.settle(row, before):
+            messages.warning(request, wrong)
+        if not row.active:
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
             return onward(request, "portal:integration", row.uuid)
         return back(request, reverse("portal:integration", args=[row.uuid]))
     saved = Integration.objects.select_related("credential").get(pk=row.pk)
     rules = list(saved.rules.prefetch_related("numbers"))
     for rule in rules:
-        known = setup.settings.fields
+        known = form.settings.fields
         rule.different = [known[name].label for name in rule.settings if name in known]  # type: ignore[attr-defined]
-    spelt = [(line, setup.adapter.spelt(line.number)) for line in lines_of([saved])]
+    spelt = [(line, form.adapter.spelt(line.number)) for line in lines_of([saved])]
     context = {
         "title": str(saved),
         "row": saved,
-        "setup": setup,
+        "setup": form,
         "rules": rules,
         "overlaps": overlaps(saved),
         "spelt": [each for each in spelt if each[1]],
     }
     return portal.render(request, "portal/integration.html", context)
-
-
-class Overlap(NamedTuple):
-    """Another integration that wants the same calls for the same account. `numbers`: of which lines; empty: of all."""
-
-    other: Integration
-    numbers: list[str]
-    first: bool
-
-
-def overlaps(row: Integration) -> list[Overlap]:
-    """Nothing is doubled: the first of them writes a call. But people wonder where its settings went."""
-    others = Integration.objects.filter(company=row.company, active=True).exclude(pk=row.pk)
-    others = others.filter(connections__in=row.connections.all()).select_related("credential").distinct()
-    if not row.active:
-        return []
-    found = []
-    mine = {line.number for line in lines_of([row])}
-    for other in others.order_by("id"):
-        if other.credential.account != row.credential.account:
-            continue
-        both = mine & {line.number for line in lines_of([other])}
-        filtered = row.filter_numbers or other.filter_numbers
-        if both or not filtered:
-            found.append(Overlap(other, sorted(both) if filtered else [], other.pk < row.pk))
-    return found
 
 
 @portal.page("integrations/<uuid:uuid>/delete/", name="integration_delete", right=Right.MANAGE, posts=True)
@@ -126,13 +94,18 @@ def integration_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if row.syncs.exists():
         row.active = False
         row.save(update_fields=["active", "updated_at"])
-        retire(request, row.credential)
+        _retire(request, row)
         messages.warning(request, _("Calls were written by this integration, so it was switched off and kept."))
         return redirect("portal:integration", row.uuid)
     row.delete()
-    retire(request, row.credential)
+    _retire(request, row)
     messages.success(request, _("The integration was deleted."))
     return redirect("portal:integrations")
+
+
+def _retire(request: HttpRequest, row: Integration) -> None:
+    if wrong := accounts.retire(row.credential):
+        messages.warning(request, wrong)
 
 
 portal.in_menu(

@@ -57,6 +57,7 @@ def _rows(chosen: str) -> QuerySet[CallSync]:
     rows = CallSync.objects.all()
     if chosen == "problem":
         return rows.filter(problems())
+    rows = rows.filter(part__isnull=True)
     if chosen == "waiting":
         return rows.filter(state=CallSync.State.WAITING)
     if chosen == "skipped":
@@ -67,5 +68,6 @@ def _rows(chosen: str) -> QuerySet[CallSync]:
 def attach_standings(calls: Iterable[Call]) -> None:
     """`standings`: pairs of account and standing."""
     for call in calls:
-        rows: list[tuple[Any, Standing]] = [(row, standing(row)) for row in call.syncs.all()]
+        shown = [row for row in call.syncs.all() if not (row.part and row.noted >= row.wanted)]
+        rows: list[tuple[Any, Standing]] = [(row, standing(row)) for row in shown]
         call.standings = rows  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.utils import timezone
@@ -36,6 +37,14 @@ def remember(credential: Credential, phone: str, match: ClientMatch) -> Client:
         others=match.others,
     )
     return book.remember(credential.company, phone, entry)
+
+
+def detail(client: Client, values: Mapping[str, str], name: str = "") -> None:
+    """Further fields of a record, and what it is called by them."""
+    client.details, client.detailed_at = dict(values), timezone.now()
+    client.name = name[:300] or client.name
+    with hot_write():
+        client.save(update_fields=["details", "detailed_at", "name"])
 
 
 def changed(credential: Credential, event: ClientChanged) -> None:

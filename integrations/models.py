@@ -26,7 +26,7 @@ from telephony.models import Call, Command, Connection, VirtualNumber, digest
 
 class Credential(models.Model):
     """A named, encrypted set of secrets for one account of a CRM («учётные данные»). `stored_at`: when the CRM gave or
-    took secrets last."""
+    took secrets last. `calls_read_until`: up to then it was looked who else writes our calls (`radar`)."""
 
     class State(models.TextChoices):
         NEW = "new", _("not connected yet")
@@ -47,6 +47,7 @@ class Credential(models.Model):
     webhook_digest = models.CharField(max_length=64, unique=True, editable=False)
     refresh_lease = models.DateTimeField(null=True, editable=False)
     stored_at = models.DateTimeField(null=True, editable=False)
+    calls_read_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -149,6 +150,11 @@ class Rule(models.Model):
         KNOWN = "known", pgettext_lazy("client", "known to the CRM")
         UNKNOWN = "unknown", pgettext_lazy("client", "not known to the CRM")
 
+    class Hours(models.TextChoices):
+        ANY = "", pgettext_lazy("time", "any")
+        WORKING = "working", _("within working hours")
+        OFF = "off", _("outside working hours")
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     integration = models.ForeignKey(Integration, models.CASCADE, related_name="rules")
     place = models.PositiveSmallIntegerField(_("order"), default=0)
@@ -164,6 +170,18 @@ class Rule(models.Model):
         help_text=_(
             "As the call begins. The CRM is asked once for each call then, which costs it a request more; a hidden "
             "number fits neither."
+        ),
+    )
+    hours = models.CharField(
+        _("time"),
+        max_length=7,
+        choices=Hours,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "When the call begins, by the hours that stand beside the line's name at the PBX connection. A line "
+            "without hours fits neither."
         ),
     )
     numbers = models.ManyToManyField(
@@ -215,6 +233,9 @@ class CallSync(models.Model):
     step whose request is under way; an intent whose lease ran out is a request of unknown fate. `progress` is the
     adapter's own notes (the CRM's ids). `error_kind` stands while the last try failed, at `failed_at`; errors of one
     `cause` are alike.
+
+    `part`: what was told as a call of its own, and written, turned out to be a part of `call`; this is what had been
+    told of it (`facts.frozen`), and what it left in the CRM is closed.
     """
 
     class State(models.TextChoices):
@@ -230,6 +251,7 @@ class CallSync(models.Model):
     state = models.CharField(_("state"), max_length=8, choices=State)
     reason = models.CharField(_("reason"), max_length=40, blank=True)
     details = models.JSONField(default=dict)
+    part = models.JSONField(null=True)
     wanted = models.PositiveIntegerField(default=0)
     priority = models.PositiveSmallIntegerField(default=9)
     due_at = models.DateTimeField(null=True)
@@ -252,7 +274,13 @@ class CallSync(models.Model):
     class Meta:
         verbose_name = _("call in a CRM")
         verbose_name_plural = _("calls in CRMs")
-        constraints = [models.UniqueConstraint(fields=["call", "credential"], name="one_sync_per_call_and_account")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["call", "credential"],
+                condition=Q(part__isnull=True),
+                name="one_sync_per_whole_call_and_account",
+            )
+        ]
         indexes = [
             models.Index(
                 fields=["credential", "priority", "due_at"],
@@ -275,6 +303,25 @@ class CallSync(models.Model):
     def error_code(self) -> str:
         """The CRM's code of the error, where it has one."""
         return self.cause.partition(" ")[0]
+
+
+class Double(models.Model):
+    """A call that we have written and that stands in the CRM a second time: `listed` is the CRM's id of the other one,
+    `writer` who seems to have written it, in the CRM's words."""
+
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="doubles")
+    call = models.ForeignKey(Call, models.CASCADE, related_name="doubles")
+    listed = models.CharField(max_length=200)
+    writer = models.CharField(max_length=200, blank=True)
+    found_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("call that stands in a CRM twice")
+        verbose_name_plural = _("calls that stand in CRMs twice")
+        constraints = [models.UniqueConstraint(fields=["integration", "listed"], name="one_double_per_listed_call")]
+
+    def __str__(self) -> str:
+        return f"{self.call} · {self.writer}"
 
 
 class Lane(models.Model):
@@ -349,6 +396,64 @@ class SeenEvent(models.Model):
         return not key or cls.objects.get_or_create(credential=credential, key=key[:200])[1]
 
 
+class CardWrite(models.Model):
+    """What somebody wants written into a CRM from the card of a call. It is sent once: what was sent and never answered
+    is in doubt, and he is told to look.
+
+    `token` came with the form, so one form is one write. `values` are the fields (of a task: its text), `before` what
+    the person saw of those that he changes. `entity` is the record as the client book names it. `link` leads to what
+    was written, `error_kind`, `code` and `words` say why nothing was.
+    """
+
+    class Kind(models.TextChoices):
+        CREATE = "create", _("new client in the CRM")
+        SAVE = "save", _("client's data in the CRM")
+        TASK = "task", _("task in the CRM")
+
+    class State(models.TextChoices):
+        INTENDED = "intended", _("about to be written")
+        SENT = "sent", _("being written")
+        DONE = "done", pgettext_lazy("written into a CRM", "written")
+        REFUSED = "refused", pgettext_lazy("written into a CRM", "not written")
+        DOUBT = "doubt", pgettext_lazy("written into a CRM", "in doubt")
+
+    token = models.UUIDField(unique=True)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", verbose_name=_("company"))
+    integration = models.ForeignKey(Integration, models.CASCADE, related_name="+", verbose_name=_("integration"))
+    call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="+", verbose_name=_("call"))
+    client_phone = models.CharField(_("client's number"), max_length=32)
+    entity = models.CharField(_("record in the CRM"), max_length=64, blank=True)
+    kind = models.CharField(_("what"), max_length=8, choices=Kind)
+    values = models.JSONField(default=dict)
+    before = models.JSONField(default=dict)
+    due_at = models.DateTimeField(_("until when"), null=True)
+    responsible = models.CharField(_("user in the CRM"), max_length=64, blank=True)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("author"))
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.INTENDED)
+    error_kind = models.CharField(_("kind of error"), max_length=20, blank=True)
+    code = models.CharField(max_length=100, blank=True)
+    words = models.TextField(_("error"), blank=True)
+    link = models.CharField(_("link"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("asked"), default=timezone.now)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+
+    class Meta:
+        verbose_name = _("write from a call card")
+        verbose_name_plural = _("writes from call cards")
+        indexes = [
+            models.Index(fields=["integration", "client_phone", "-created_at"], name="card_write_by_client"),
+            models.Index(fields=["id"], condition=Q(state__in=["intended", "sent"]), name="card_write_open"),
+            models.Index(fields=["created_at"], name="card_write_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.integration.credential}: {self.client_phone}"
+
+    @property
+    def open(self) -> bool:
+        return self.state in (self.State.INTENDED, self.State.SENT)
+
+
 class Export(models.Model):
     """The journal as a file that somebody asked for: `filter` is what was on his screen, `columns` what he chose.
 
@@ -405,6 +510,114 @@ class Export(models.Model):
     def name(self) -> str:
         """What the file is called on the reader's disk."""
         return f"calls-{self.created_at:%Y-%m-%d-%H%M}.{self.format}"
+
+
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+
+class WebhookEndpoint(models.Model):
+    """An address of somebody's own programme, which is told what happens (Standard Webhooks).
+
+    `kinds` are the types of events that it wants, with spaces between; without `connections` it wants those of all.
+    `secrets` are what its messages are signed with: the newest first, each with the moment at which it ends. It fails
+    since `failing_since`, the time of the first message that it did not take after the last one that it took.
+
+    One worker at a time sends to it, whoever has the lease; after failures nobody does before `open_at`.
+    `resend_total`: how many messages somebody asked to be sent once more, at `resent_at`.
+    """
+
+    class Off(models.TextChoices):
+        FAILING = "failing", _("it took nothing for days")
+        GONE = "gone", _("it answered that it is gone for good (410)")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="webhooks", verbose_name=_("company"))
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    url = EncryptedTextField(_("address"), editable=False)
+    host = models.CharField(_("host"), max_length=255, editable=False)
+    kinds = models.TextField(_("events"), blank=True)
+    connections = models.ManyToManyField(Connection, blank=True, related_name="+", verbose_name=_("PBX connections"))
+    secrets = EncryptedTextField(default="[]", editable=False)
+    active = models.BooleanField(_("active"), default=True)
+    off_at = models.DateTimeField(_("switched off"), null=True, editable=False)
+    off_reason = models.CharField(_("why"), max_length=8, choices=Off, blank=True, editable=False)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    # The lane
+    lease = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    open_at = models.DateTimeField(null=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False)
+    failing_since = models.DateTimeField(_("fails since"), null=True, editable=False)
+    delivered_at = models.DateTimeField(_("last delivered"), null=True, editable=False)
+    resent_at = models.DateTimeField(null=True, editable=False)
+    resend_total = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name or self.host
+
+    @property
+    def keys(self) -> list[tuple[str, datetime | None]]:
+        """Secrets that sign now, the newest first, each with the moment at which it ends."""
+        rows = [(text, datetime.fromisoformat(until) if until else None) for text, until in json.loads(self.secrets)]
+        return [(text, until) for text, until in rows if until is None or until > timezone.now()]
+
+    @keys.setter
+    def keys(self, keys: list[tuple[str, datetime | None]]) -> None:
+        self.secrets = json.dumps([(text, until.isoformat() if until else None) for text, until in keys])
+
+
+class WebhookDelivery(models.Model):
+    """An event for an endpoint: the outbox of webhooks. `body` is sent as it stands, each time the same.
+
+    `event` is its id, the same for all endpoints and at each try: who gets it twice knows it by that. It waits for
+    `due_at`; what somebody asked to be sent once more stands `behind` what is new. `history` has its tries.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("on its way")
+        DELIVERED = "delivered", _("delivered")
+        FAILED = "failed", _("given up")
+
+    endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries", db_index=False)
+    event = models.UUIDField()
+    kind = models.CharField(_("event"), max_length=32)
+    body = models.TextField(_("body"))
+    created_at = models.DateTimeField(_("happened"), default=timezone.now)
+    state = models.CharField(_("state"), max_length=9, choices=State, default=State.WAITING)
+    behind = models.BooleanField(default=False)
+    due_at = models.DateTimeField(_("next try"), null=True)
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
+    tried_at = models.DateTimeField(_("last tried"), null=True)
+    status = models.PositiveSmallIntegerField(_("answer"), null=True)
+    answer = models.TextField(_("what it answered"), blank=True)
+    error = models.TextField(_("error"), blank=True)
+    history = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name = _("delivery of a webhook")
+        verbose_name_plural = _("deliveries of webhooks")
+        constraints = [models.UniqueConstraint(fields=["endpoint", "event"], name="one_delivery_per_event")]
+        indexes = [
+            models.Index(fields=["endpoint", "-id"], name="delivery_log"),
+            models.Index(
+                fields=["endpoint", "behind", "due_at"], condition=Q(state="waiting"), name="delivery_waiting"
+            ),
+            models.Index(fields=["endpoint", "-id"], condition=Q(state="failed"), name="delivery_failed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def message_id(self) -> str:
+        return f"evt_{self.event.hex}"
 
 
 # --- The support desk -------------------------------------------------------------------------------------------------

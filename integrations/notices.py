@@ -6,7 +6,7 @@ a quiet time before the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import structlog
@@ -25,8 +25,8 @@ from telephony.hot import hot_write
 from telephony.models import Connection, Listening
 from telephony.silence import with_last_event
 
-from . import troubles
-from .models import CallSync, Credential, Notice
+from . import telling, troubles
+from .models import CallSync, Credential, Notice, WebhookEndpoint
 from .troubles import Trouble
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,9 @@ def look() -> None:
     """Open what is new, close what is over."""
     found = _found()
     known = {(row.company_id, row.cause): row for row in Notice.objects.filter(closed_at=None)}
-    _open(found[key] for key in found.keys() - known.keys() if found[key].grave)
+    for key in found.keys() - known.keys():
+        if found[key].grave:
+            _open(found[key])
     for key in known.keys() & found.keys():
         _refresh(known[key], found[key])
     for key in known.keys() - found.keys():
@@ -65,9 +67,15 @@ def _found() -> dict[Key, Trouble]:
     return found
 
 
-def _open(new: Iterable[Trouble]) -> None:
-    rows = [Notice(company_id=row.company_id, cause=row.cause, text=row.text, link=row.link) for row in new]
-    Notice.objects.bulk_create(rows, ignore_conflicts=True)
+def _open(trouble: Trouble) -> None:
+    """Once, whoever else looks at this moment."""
+    what = {"text": trouble.text, "link": trouble.link}
+    with hot_write():
+        row, new = Notice.objects.get_or_create(
+            company_id=trouble.company_id, cause=trouble.cause, closed_at=None, defaults=what
+        )
+        if new:
+            telling.tell_of_trouble(row)
 
 
 def _refresh(row: Notice, trouble: Trouble) -> None:
@@ -79,7 +87,11 @@ def _close(row: Notice) -> None:
     kind, _colon, what = row.cause.partition(":")
     if kind == "unwritten" and _is_under_way(what):
         return  # somebody pressed the button: it is over when the calls are there
-    Notice.objects.filter(pk=row.pk).update(closed_at=timezone.now(), mended=WORKS[kind](row, what))
+    mended = WORKS[kind](row, what)
+    with hot_write():
+        closed = Notice.objects.filter(pk=row.pk, closed_at=None).update(closed_at=timezone.now(), mended=mended)
+        if closed and mended:
+            telling.tell_of_trouble(row, over=True)
 
 
 def _is_under_way(what: str) -> bool:
@@ -113,6 +125,10 @@ def _nothing_waits(row: Notice, what: str) -> bool:
     return True
 
 
+def _webhook_works(row: Notice, uuid: str) -> bool:
+    return WebhookEndpoint.objects.filter(uuid=uuid, active=True).exists()
+
+
 def _calls_are_written(row: Notice, what: str) -> bool:
     return Credential.objects.filter(uuid=what.partition(":")[0]).exists()
 
@@ -124,6 +140,7 @@ WORKS: dict[str, Callable[[Notice, str], bool]] = {
     "storage": _nothing_waits,
     "coverage": _day_is_whole,
     "unwritten": _calls_are_written,
+    "webhook": _webhook_works,
 }
 
 

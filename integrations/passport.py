@@ -10,17 +10,24 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from crm_adapters.base import Trace
 from telephony import passport as telephony_passport
 from telephony.models import Call, Exchange, Recording
 from telephony.passport import Moment, TelephonyPassport
 from telephony.words import in_words, ours
 
 from . import words
+from .cleaning import traces
 from .models import CallSync, Credential, Integration
 from .plan import CLEANED, CONFIRMED
 
 State = CallSync.State
+_PART = gettext_lazy(
+    "The PBX told a part of this call as a call of its own at first. What that had opened in the CRM is closed, and "
+    "nothing more is written of it."
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Account:
     exchanges: list[Exchange] = field(default_factory=list)
     retriable: bool = False
     extensions: list[str] = field(default_factory=list)
+    left: list[Trace] = field(default_factory=list)
+    """Of a part of the call: what stays in the CRM of it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ def _account(call: Call, row: CallSync, exchanges: list[Exchange]) -> Account:
         steps=[_step(row.credential.crm, step) for step in row.history],
         exchanges=[item for item in exchanges if item.account == row.credential.uuid],
         retriable=row.state == State.WANTED and (row.parked or bool(row.error)),
+        left=traces(row) if row.part and row.noted >= row.wanted else [],
         extensions=list(row.details.get("extensions", [])) if row.state == State.WAITING else [],
     )
 
@@ -110,6 +120,8 @@ def _step(crm: str, step: dict[str, Any]) -> Moment:
 
 def standing(row: CallSync) -> Standing:
     """The state of a call in an account, in words; `row.credential` must be loaded."""
+    if row.part and not row.parked and not row.error:
+        return _of_part(row)
     reason = words.reason(row.credential.crm, row.reason, row.details)
     if row.state == State.SKIPPED:
         title = _("cleaned up") if row.reason == CLEANED else _("not written")
@@ -125,6 +137,13 @@ def standing(row: CallSync) -> Standing:
     if not row.wanted:
         return Standing("nothing", "", _("nothing to write yet"))
     return Standing("written", "success", _("written"))
+
+
+def _of_part(row: CallSync) -> Standing:
+    """What the PBX told as a call of its own at first, and is a part of this one."""
+    if row.wanted > row.noted:
+        return Standing("part", "info", _("a part of the call is being taken back"), str(_PART))
+    return Standing("part", "", _("a part of the call was taken back"), str(_PART))
 
 
 def _unwritten(row: CallSync) -> Standing:
@@ -159,7 +178,8 @@ def crm_words(row: CallSync) -> str:
 def what_next(call: Call, row: CallSync, now: datetime | None = None) -> str:
     """What happens next with this call in this account, in words."""
     now = now or timezone.now()
-    if row.state == State.SKIPPED or row.reason == CONFIRMED:
+    done = row.part and row.noted >= row.wanted
+    if row.state == State.SKIPPED or row.reason == CONFIRMED or done:
         return _("Nothing more happens.")
     if row.state == State.WAITING:
         return _("It is written, or not, as soon as you decide.")

@@ -68,14 +68,14 @@ def plan_calls(calls: list[Call], **_: Any) -> None:
                 renewed.append(row)
     statements.insert_for_ids(new)
     statements.update(renewed, PLANNED)
-    _wake(new + renewed)
+    wake(new + renewed)
 
 
 def _existing(calls: list[Call]) -> dict[int, list[CallSync]]:
     rows: dict[int, list[CallSync]] = defaultdict(list)
     seen_before = [call.pk for call in calls if call.version > 1]
     if seen_before:
-        for row in statements.select(CallSync, {"call_id": seen_before}, lock=statements.WAIT):
+        for row in statements.select(CallSync, {"call_id": seen_before}, also="part IS NULL", lock=statements.WAIT):
             rows[row.call_id].append(row)
     return rows
 
@@ -173,7 +173,7 @@ def _by_extension(call: Call, shorts: dict[str, Short]) -> Verdict:
     return Verdict(State.SKIPPED, "extension_ignored", {"extensions": sorted(set(numbers))})
 
 
-def _wake(rows: list[CallSync]) -> None:
+def wake(rows: list[CallSync]) -> None:
     """One message for each account that has work now; what the broker loses the sweep finds."""
     first: dict[int, CallSync] = {}
     for row in rows:

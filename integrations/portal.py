@@ -204,4 +204,5 @@ from . import (  # noqa: E402, F401
     trial_pages,
     unwritten_pages,
     visit_pages,
+    webhook_pages,
 )

@@ -20,8 +20,7 @@ from employees.sites import my, portal, support
 from outbound.errors import OutboundError
 from telephony.refusals import Refusals
 
-from . import credentials, renewals
-from .account_pages import can_connect, explained
+from . import accounts, credentials, renewals
 from .models import Credential, Renewal
 
 _refusals = Refusals()
@@ -88,7 +87,7 @@ def renew(request: HttpRequest, uuid: UUID, proof: str) -> HttpResponse:
         return _ask(request, row)
     if not renewals.count_try(row):
         return _dead(request)
-    return _to_the_crm(row) if "connect" in request.POST else _take(request, row)
+    return redirect(renewals.to_the_crm(row)) if "connect" in request.POST else _take(request, row)
 
 
 def _ask(request: HttpRequest, row: Renewal, wrong: str = "") -> HttpResponse:
@@ -98,14 +97,10 @@ def _ask(request: HttpRequest, row: Renewal, wrong: str = "") -> HttpResponse:
         "credential": credential,
         "fields": [item for item in form if item.name in credential.adapter.secret_fields],
         "form": form,
-        "can_connect": can_connect(credential),
+        "can_connect": accounts.can_connect(credential),
         "wrong": wrong,
     }
     return render(request, "portal/renew.html", context)
-
-
-def _to_the_crm(row: Renewal) -> HttpResponse:
-    return redirect(credentials.authorise_url(row.credential, None, renewal=str(row.uuid)))
 
 
 def _take(request: HttpRequest, row: Renewal) -> HttpResponse:
@@ -115,7 +110,7 @@ def _take(request: HttpRequest, row: Renewal) -> HttpResponse:
     try:
         renewals.take_keys(row, form.cleaned_data, request.META.get("REMOTE_ADDR", ""))
     except OutboundError as error:
-        return _ask(request, row, explained(row.credential, error))
+        return _ask(request, row, accounts.explained(row.credential, error))
     return _done(request, row)
 
 
@@ -133,9 +128,9 @@ def oauth_return(request: HttpRequest, crm: str) -> HttpResponseBase:
         return _dead(request)
     query = {name: request.GET.get(name, "") for name in request.GET if name != "state"}
     try:
-        renewals.come_back(row, query, request.META.get("REMOTE_ADDR", ""))
+        renewals.come_back(row, query, request.META.get("REMOTE_ADDR", ""), anew="anew" in state)
     except OutboundError as error:
-        return _say(request, explained(row.credential, error), status=400, again=renewals.address(row))
+        return _say(request, accounts.explained(row.credential, error), status=400, again=renewals.address(row))
     return _done(request, row)
 
 

@@ -110,7 +110,9 @@ def take_keys(row: Renewal, entered: Mapping[str, Any], used_from: str) -> None:
     secret = {name: str(value) for name, value in entered.items() if name in credential.adapter.secret_fields and value}
     if all(credential.values.get(name) == value for name, value in secret.items()):
         raise Rejected(_("enter the new keys first"), code="nothing_new")
-    store(row, {**secret, **_prove(credential, secret)}, used_from)
+    new = {**secret, **_prove(credential, secret)}
+    _compare(credential, new)
+    store(row, new, used_from)
 
 
 def _prove(credential: Credential, secret: Mapping[str, str]) -> Mapping[str, str]:
@@ -131,18 +133,27 @@ def _prove(credential: Credential, secret: Mapping[str, str]) -> Mapping[str, st
     return given
 
 
-def come_back(row: Renewal, query: Mapping[str, str], used_from: str) -> None:
+def to_the_crm(row: Renewal, *, anew: bool = False) -> str:
+    """Where somebody goes to connect the account; empty where there is no such way. `anew`: whoever asks may choose
+    the account, as one who manages does."""
+    more = {"anew": "1"} if anew else {}
+    return credentials.authorise_url(row.credential, None, renewal=str(row.uuid), **more)
+
+
+def come_back(row: Renewal, query: Mapping[str, str], used_from: str, *, anew: bool = False) -> None:
     """Exchange what the CRM gave on the way back for tokens. Raises `outbound.errors`."""
     credential = row.credential
     http = credentials.http_for(credential, purpose="connect", deadline=ASK_SECONDS)
-    store(row, credential.adapter.authorised(http, credential.values, query), used_from)
+    secrets = credential.adapter.authorised(http, credential.values, query)
+    if not anew:
+        _compare(credential, secrets)
+    store(row, secrets, used_from)
 
 
 def store(row: Renewal, secrets: Mapping[str, str], used_from: str) -> None:
     """The link is used, the keys are new, and what waited flows. Setting up in the CRM may fail and is no reason to
     refuse them."""
     credential = row.credential
-    _compare(credential, secrets)
     with hot_write():
         if not _alive(Renewal.objects.filter(pk=row.pk)).update(used_at=timezone.now(), used_from=used_from[:64]):
             raise Rejected(_("this link has been used meanwhile"), code="used")

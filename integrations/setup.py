@@ -13,12 +13,14 @@ from django.utils.translation import gettext_lazy
 
 from crm_adapters.base import Adapter, Capability
 from employees.forms import defaults
-from employees.models import Company, Employee
+from employees.models import Company
 from telephony.models import Connection, VirtualNumber
 
-from . import crm_lists
+from . import card_fields, crm_lists, mapping
+from .card_fields import CARD_FIELDS
 from .crm_lists import Found
-from .models import Credential, EmployeeMapping, Integration
+from .mapping import Line
+from .models import Credential, Integration
 
 
 class HouseForm(forms.Form):
@@ -54,8 +56,10 @@ class HouseForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
 
-    def __init__(self, company: Company, *args: Any, **kwargs: Any):
+    def __init__(self, company: Company, adapter: Adapter, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        if adapter.contact_fields:
+            self.fields[CARD_FIELDS] = card_fields.choice(adapter)
         self.fields["connections"].queryset = Connection.objects.filter(company=company)  # type: ignore[attr-defined]
         self.fields["numbers"].queryset = VirtualNumber.objects.filter(company=company)  # type: ignore[attr-defined]
 
@@ -66,25 +70,27 @@ class HouseForm(forms.Form):
         return data
 
 
-@dataclass
-class Line:
-    """A line of «Сопоставления сотрудников»."""
+def house_of(row: Integration, adapter: Adapter) -> dict[str, Any]:
+    """What `HouseForm` shows of an integration."""
+    return {
+        "active": row.active,
+        "name": row.name,
+        "connections": [item.uuid for item in row.connections.all()],
+        "filter_numbers": row.filter_numbers,
+        "numbers": list(row.numbers.all()),
+        CARD_FIELDS: card_fields.shown_beside_the_name(adapter, row.settings),
+    }
 
-    employee: Employee
-    extensions: str
-    user: str = ""
-    use: bool = True
-    suggested: bool = False
-    gone: bool = False
-    """The CRM tells its users, and he is not among them."""
 
-    @property
-    def user_field(self) -> str:
-        return f"user_{self.employee.uuid}"
-
-    @property
-    def use_field(self) -> str:
-        return f"use_{self.employee.uuid}"
+def settings_of(row: Integration, account: Credential) -> dict[str, Any]:
+    """What the adapter's form shows of one. What the CRM has to choose from belongs to one account: for another than
+    the integration's it is asked anew."""
+    form = account.adapter.settings_form
+    stored = {**defaults(form), **row.settings}
+    if account.pk != row.credential_id:
+        for name in listed_fields(form):
+            stored.pop(name, None)
+    return stored
 
 
 @dataclass
@@ -112,8 +118,8 @@ class Setup:
         self.users: Found = crm_lists.of(self.account)
         self._post = post
         data = post if post is not None and not self.asked_anew else None
-        self.house = HouseForm(self.company, data, initial=self._house_initial(post))
-        self.settings = self.adapter.settings_form(data, initial=self._settings_initial())
+        self.house = HouseForm(self.company, self.adapter, data, initial=house_of(integration, self.adapter))
+        self.settings = self.adapter.settings_form(data, initial=settings_of(integration, self.account))
         fill_listed_fields(self.settings, self.account)
         self.lines = self._lines(data)
 
@@ -122,24 +128,6 @@ class Setup:
         current = self.integration.credential
         return next((row for row in self.accounts if str(row.uuid) == named), current)
 
-    def _house_initial(self, post: QueryDict | None) -> dict[str, Any]:
-        row = self.integration
-        return {
-            "active": row.active,
-            "name": row.name,
-            "connections": [item.uuid for item in row.connections.all()],
-            "filter_numbers": row.filter_numbers,
-            "numbers": list(row.numbers.all()),
-        }
-
-    def _settings_initial(self) -> dict[str, Any]:
-        form_class = self.adapter.settings_form
-        stored = {**defaults(form_class), **self.integration.settings}
-        if self.account_changed:
-            for name in listed_fields(form_class):
-                stored.pop(name, None)
-        return stored
-
     # --- Mapping
 
     @property
@@ -147,26 +135,13 @@ class Setup:
         return Capability.USERS in self.adapter.capabilities
 
     def _lines(self, data: QueryDict | None) -> list[Line]:
-        mapped = (
-            {}
-            if self.account_changed or not self.integration.pk
-            else {row.employee_id: row for row in self.integration.mapping.all()}
-        )
-        lines = []
-        listed = {user.id for user in self.users.users}
-        people = Employee.objects.filter(company=self.company).select_related("company").order_by("name")
-        for person in people.prefetch_related("extensions", "phones"):
-            line = Line(person, ", ".join(row.number for row in person.extensions.all()))
-            if data is not None:
+        stored = {} if self.account_changed or not self.integration.pk else mapping.stored(self.integration)
+        lines = mapping.lines(self.company, stored, self.users.users)
+        if data is not None:
+            for line in lines:
                 line.user, line.use = data.get(line.user_field, "").strip()[:64], line.use_field in data
-            elif row := mapped.get(person.pk):
-                line.user, line.use = row.crm_user, row.use_for_personal_manager
-            else:
-                line.user = crm_lists.suggestion(person, self.users.users)
-                line.suggested = bool(line.user)
-            line.gone = bool(listed and line.user and line.user not in listed)
-            lines.append(line)
-        lines.sort(key=lambda line: line.employee.pk in mapped and not line.gone)  # those to be looked at come first
+                line.suggested = False
+        lines.sort(key=lambda line: line.employee.pk in stored and not line.gone)  # those to be looked at come first
         return lines
 
     @property
@@ -199,6 +174,8 @@ class Setup:
             found[0].fields = [mine[0], *found[0].fields, *mine[1:]]
         else:
             found = [Block(_("Integration parameters"), mine)]
+        if CARD_FIELDS in self.house.fields:
+            found.append(Block(_("Call card"), [(self.house[CARD_FIELDS], "")]))
         return found
 
     # --- Keeping
@@ -210,30 +187,35 @@ class Setup:
 
     @transaction.atomic
     def save(self) -> Integration:
-        row, data = self.integration, self.house.cleaned_data
-        row.credential, row.active, row.name = self.account, data["active"], data["name"]
-        row.filter_numbers = data["filter_numbers"]
-        row.settings = {**self._kept_settings(), **self.settings.cleaned_data}
-        row.save()
-        row.connections.set(data["connections"])
-        row.numbers.set(data["numbers"])
-        self._save_mapping()
-        return row
+        store(self.integration, self.account, self.house, self.settings)
+        wanted = {line.employee.pk: (line.user, line.use) for line in self.lines}
+        mapping.store(self.integration, wanted, self.users.users)
+        return self.integration
 
-    def _kept_settings(self) -> dict[str, Any]:
-        """Settings that this form does not have (of an older version) stay as they are."""
-        return {name: value for name, value in self.integration.settings.items() if name not in self.settings.fields}
 
-    def _save_mapping(self) -> None:
-        names = {user.id: user.name for user in self.users.users}
-        wanted = {line.employee.pk: line for line in self.lines if line.user}
-        for gone in self.integration.mapping.exclude(employee__in=wanted):
-            gone.delete()
-        for pk, line in wanted.items():
-            known = {"crm_user": line.user, "use_for_personal_manager": line.use}
-            if line.user in names:
-                known["crm_user_name"] = names[line.user][:200]
-            EmployeeMapping.objects.update_or_create(integration=self.integration, employee_id=pk, defaults=known)
+@transaction.atomic
+def new(account: Credential) -> Integration:
+    """One that is off, for the calls of all PBXs that there are."""
+    row = Integration.objects.create(company=account.company, credential=account)
+    row.connections.set(Connection.objects.filter(company=account.company, active=True))
+    return row
+
+
+@transaction.atomic
+def store(row: Integration, account: Credential, house: HouseForm, settings: forms.Form | None) -> None:
+    """Keep what these valid forms say (without settings: those that there are). Settings that the form does not have
+    (of an older version) stay as they are."""
+    data = house.cleaned_data
+    row.credential, row.active, row.name = account, data["active"], data["name"]
+    row.filter_numbers = data["filter_numbers"]
+    if settings:
+        older = {name: value for name, value in row.settings.items() if name not in settings.fields}
+        row.settings = {**older, **settings.cleaned_data}
+    if CARD_FIELDS in data:
+        row.settings = {**row.settings, CARD_FIELDS: data[CARD_FIELDS]}
+    row.save()
+    row.connections.set(data["connections"])
+    row.numbers.set(data["numbers"])
 
 
 def fill_listed_fields(form: forms.Form, account: Credential) -> None:

@@ -26,7 +26,7 @@ PAGE = 50
 def customer_list(request: HttpRequest) -> HttpResponse:
     """All customers, the worst first."""
     name = request.GET.get("q", "")
-    page = Paginator(customers.worst_first(name), PAGE).get_page(request.GET.get("page"))
+    page = Paginator(customers.worst_first(Company.objects.all(), name), PAGE).get_page(request.GET.get("page"))
     customers.attach_pulse(list(page))
     context = {"title": _("Customers"), "page": page, "name": name}
     return support.render(request, "portal/desk/customers.html", context)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +35,7 @@ from telephony.models import Exchange
 from telephony.threads import Together
 
 from . import claims, credentials, knowing
-from .claims import WORKED, Claim, Idle, lanes_of
+from .claims import WORKED, Claim, Idle, lanes_of, next_step
 from .directory import Wanting
 from .facts import urgency
 from .models import CallSync, Credential, Lane
@@ -202,17 +203,17 @@ def _note(done: list[Worked], now: datetime) -> None:
 
     Rows that became due while a lane was taken are found right after; whoever brings one later finds the lane free.
     """
-    mine = _still_ours([each.claim for each in done])
+    now_there = _as_they_are([each.claim for each in done])
     rows = []
     for each in done:
         for (row, wanting, work), result in zip(each.claim.works, each.results, strict=True):
-            if (row.pk, each.claim.lease) in mine:
+            if row.pk in now_there and now_there[row.pk].lease == each.claim.lease:
                 row = copy(row)  # noted anew when the database breaks this transaction off
                 _note_row(row, wanting, work, result, each.claim, now)
                 rows.append(row)
     statements.update(rows, WORKED)
     _give_back([each.claim for each in done], now)
-    exchanges.write([row for each in done for row in _log_rows(each.claim)])
+    exchanges.write([row for each in done for row in _log_rows(each.claim, now_there)])
 
 
 def _count(done: list[Worked]) -> None:
@@ -220,10 +221,10 @@ def _count(done: list[Worked]) -> None:
         requests_made.labels(each.claim.credential.crm).inc(len(each.claim.exchanges))
 
 
-def _still_ours(claims: list[Claim]) -> set[tuple[int, uuid.UUID | None]]:
-    """Locked; ids of rows with the leases that they have now."""
+def _as_they_are(claims: list[Claim]) -> dict[int, CallSync]:
+    """The rows as they stand now, locked, by id: who has them may have changed, and which call they are of."""
     ids = [row.pk for claim in claims for row, _, _ in claim.works]
-    return {(row.pk, row.lease) for row in statements.select(CallSync, {"id": ids}, lock=statements.WAIT)}
+    return {row.pk: row for row in statements.select(CallSync, {"id": ids}, lock=statements.WAIT)}
 
 
 def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, claim: Claim, now: datetime) -> None:
@@ -240,7 +241,7 @@ def _note_row(row: CallSync, wanting: Wanting, work: Work, result: Result, claim
     row.progress = {**row.progress, **result.progress}
     row.history = [*row.history, {"at": now.isoformat(), "step": name, "words": result.words}][-HISTORY:]
     facts = work.job.facts
-    if following := wanting.plan(wanting.job(row.call, facts, row.progress)):
+    if following := next_step(row, wanting, wanting.job(row.call, facts, row.progress)):
         row.priority = urgency(facts, following)
     else:
         row.noted = max(row.noted, facts.version)
@@ -304,8 +305,8 @@ def _flow_again(credential: Credential) -> None:
     CallSync.objects.filter(credential=credential, parked=False, not_before__gt=timezone.now()).update(not_before=None)
 
 
-def _log_rows(claim: Claim) -> list[tuple[Exchange, list[int]]]:
-    ids = [row.call_id for row, _, _ in claim.works]
+def _log_rows(claim: Claim, now_there: Mapping[int, CallSync]) -> list[tuple[Exchange, list[int]]]:
+    ids = [now_there[row.pk].call_id for row, _, _ in claim.works if row.pk in now_there]
     purpose = "look" if claim.looking else ", ".join(sorted({work.step.name for _, _, work in claim.works}))
     return [
         (

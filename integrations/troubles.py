@@ -21,8 +21,8 @@ from telephony.hot import Constant
 from telephony.models import Call, Connection, InboxEvent, Recording
 from telephony.recordings import waiting_for_storage
 
-from . import crm_events, unwritten
-from .models import Credential, Integration
+from . import crm_events, radar, unwritten
+from .models import Credential, Integration, WebhookEndpoint
 from .unwritten import Chosen
 
 Companies = QuerySet[Company]
@@ -62,7 +62,7 @@ def by_company(companies: Companies) -> defaultdict[int, list[Trouble]]:
 def to_be_told(companies: Companies) -> Iterator[Trouble]:
     """What managers are told of by e-mail, and what they were told of and is not over: calls that were not written by
     cause, since another cause is another trouble."""
-    for source in (_accounts, _lines, _silent, _storage, _coverage, _causes):
+    for source in (_accounts, _lines, _silent, _storage, _coverage, _causes, _webhooks_off):
         yield from source(companies)
 
 
@@ -205,8 +205,46 @@ def _extensions(companies: Companies) -> Iterator[Trouble]:
         yield Trouble(company_id, "extensions", "warning", "dialpad", text, reverse("portal:extensions"))
 
 
-GRAVE = (_accounts, _lines, _silent, _parked, _storage, _coverage)
-_LESS = (_failed_events, _history, _crm_events, _extensions)
+def _webhooks_off(companies: Companies) -> Iterator[Trouble]:
+    """Those that we have switched off ourselves."""
+    rows = WebhookEndpoint.objects.filter(company__in=companies, deleted_at=None, active=False).exclude(off_reason="")
+    for row in rows.select_related("company"):
+        text = _(
+            "The webhook “%(name)s” is switched off since %(time)s: %(reason)s. Mend the programme, then switch it on."
+        )
+        values = {"name": row, "time": _moment(row.company, row.off_at), "reason": row.get_off_reason_display()}
+        link = reverse("portal:webhook", args=[row.uuid])
+        yield Trouble(row.company_id, f"webhook:{row.uuid}", "danger", "webhook", text % values, link)
+
+
+def _webhooks_failing(companies: Companies) -> Iterator[Trouble]:
+    """Those that have taken nothing for longer than a restart takes."""
+    since = timezone.now() - timedelta(hours=1)
+    rows = WebhookEndpoint.objects.filter(company__in=companies, active=True, failing_since__lt=since)
+    for row in rows.select_related("company"):
+        text = _("The webhook “%(name)s” takes nothing since %(time)s.")
+        values = {"name": row, "time": _moment(row.company, row.failing_since)}
+        link = reverse("portal:webhook_log", args=[row.uuid])
+        yield Trouble(row.company_id, f"webhook-fails:{row.uuid}", "warning", "webhook", text % values, link)
+
+
+def _twice(companies: Companies) -> Iterator[Trouble]:
+    for found in radar.lately(Credential.objects.filter(company__in=companies)):
+        text = ngettext(
+            "%(count)d call of the last days stands in “%(name)s” twice: somebody else writes it too (%(writers)s).",
+            "%(count)d calls of the last days stand in “%(name)s” twice: somebody else writes them too (%(writers)s).",
+            found.count,
+        )
+        account = found.integration.credential
+        writers = ", ".join(writer or _("unknown who") for writer, _count in found.writers.most_common(3))
+        values = {"count": found.count, "name": account, "writers": writers}
+        link = reverse("portal:unwritten") + "#twice"
+        cause = f"twice:{found.integration.uuid}"
+        yield Trouble(account.company_id, cause, "warning", "content_copy", text % values, link)
+
+
+GRAVE = (_accounts, _lines, _silent, _parked, _storage, _coverage, _webhooks_off)
+_LESS = (_failed_events, _history, _crm_events, _twice, _extensions, _webhooks_failing)
 
 
 # --- What the company has chosen, or needs nobody ---------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.utils import timezone
@@ -46,6 +47,10 @@ class Chosen:
         }
         return rows.filter(**{name: value for name, value in given.items() if value is not None})
 
+    def to_retry(self) -> QuerySet[CallSync]:
+        """A doubtful one is written again only where those are named."""
+        return self.rows() if self.kind == DOUBT else self.rows().exclude(error_kind=DOUBT)
+
 
 # --- What failed alike ------------------------------------------------------------------------------------------------
 
@@ -64,6 +69,8 @@ class Group:
     next_try: datetime | None
     words: str
     help: str
+    example: UUID
+    """The newest of these calls."""
 
     @property
     def title(self) -> str:
@@ -83,9 +90,14 @@ def groups(chosen: Chosen) -> list[Group]:
         .annotate(next_try=Min("not_before"), newest=Max("pk"))
         .order_by("-parked", "-count", "-last")
     )
-    newest = CallSync.objects.select_related("credential__company").in_bulk([row["newest"] for row in found])
+    newest = CallSync.objects.select_related("credential__company", "call").in_bulk([row["newest"] for row in found])
     rests = _rests(row.credential for row in newest.values())
     return [_group(row, newest[row["newest"]], rests) for row in found if row["newest"] in newest]
+
+
+def causes(chosen: Chosen) -> list[Group]:
+    """Groups, without those that wait for an account that is paused: they stand with the account (`held_up`)."""
+    return [row for row in groups(chosen) if row.parked or row.credential.state not in PAUSED]
 
 
 def _rests(credentials: Iterable[Credential]) -> dict[str, datetime | None]:
@@ -109,6 +121,7 @@ def _group(found: Mapping[str, Any], newest: CallSync, rests: dict[str, datetime
         next_try=None if found["parked"] else max(moments, default=None),
         words="" if kind == DOUBT else passport.crm_words(newest),
         help="" if kind == DOUBT else _help(newest),
+        example=newest.call.uuid,
     )
 
 

@@ -21,8 +21,7 @@ from employees.models import Company
 from employees.rights import Right
 from employees.sites import company_of, mine, portal, support
 
-from . import actors, decisions, passport, unwritten
-from .journal import PAUSED
+from . import actors, decisions, passport, radar, unwritten
 from .models import Credential
 from .unwritten import DOUBT, Chosen
 
@@ -72,8 +71,7 @@ def _named(accounts: QuerySet[Credential], column: str, text: str) -> QuerySet[C
 def _overview(accounts: QuerySet[Credential], request: HttpRequest) -> dict[str, Any]:
     """The page of causes. What waits for an account that is paused stands with the account."""
     asked = SinceForm(request.GET)
-    found = unwritten.groups(Chosen(accounts, since=asked.moment))
-    groups = [row for row in found if row.parked or row.credential.state not in PAUSED]
+    groups = unwritten.causes(Chosen(accounts, since=asked.moment))
     query = request.GET.copy()
     query.pop("page", None)
     return {
@@ -84,6 +82,7 @@ def _overview(accounts: QuerySet[Credential], request: HttpRequest) -> dict[str,
         "query": query.urlencode(),
         "again": sum(row.count for row in groups if not row.doubtful),
         "held_up": unwritten.held_up(accounts),
+        "twice": radar.lately(accounts),
     }
 
 
@@ -112,15 +111,14 @@ def _calls(accounts: QuerySet[Credential], request: HttpRequest, uuid: UUID) -> 
 def _act(accounts: QuerySet[Credential], request: HttpRequest) -> None:
     """Try again, or take for written, what the pressed button stands for."""
     chosen = _chosen(accounts, request.POST)
-    rows = chosen.rows()
+    rows = chosen.rows() if "confirm" in request.POST else chosen.to_retry()
     if (one := request.POST.get("sync", "")).isdecimal():
         rows = rows.filter(pk=int(one))
     if "confirm" in request.POST:
         count = unwritten.confirm(rows)
         said = ngettext("%(count)d call counts as written.", "%(count)d calls count as written.", count)
     else:
-        # A doubtful one is written again only by a button of its own.
-        count = actors.retry(rows if chosen.kind == DOUBT else rows.exclude(error_kind=DOUBT))
+        count = actors.retry(rows)
         said = ngettext("%(count)d call is tried again.", "%(count)d calls are tried again.", count)
     messages.success(request, said % {"count": count})
 

@@ -121,9 +121,12 @@ PURPOSES: dict[str, Any] = {
     "set-up": gettext_lazy("Set-up in the CRM"),
     "list": gettext_lazy("What the CRM has to choose from"),
     "event": gettext_lazy("An event of the CRM"),
+    "radar": gettext_lazy("Looking who else writes calls"),
     "refused dial": gettext_lazy("Telling the CRM that a call was not made"),
     "connect": gettext_lazy("Connecting the account"),
     "clean-up": gettext_lazy("Cleaning up after a test call"),
+    "call card": gettext_lazy("Written from the call card"),
+    "client's fields": gettext_lazy("The client's fields for the call card"),
 }
 """What an exchange with a vendor was for."""
 

@@ -116,11 +116,13 @@ class Http:
         headers: Mapping[str, str] | None = None,
         shown: str | None = None,
         max_size: int = MAX_ANSWER,
+        cut: bool = False,
         into: IO[bytes] | None = None,
     ) -> Answer:
         """Send one request and read its whole answer; redirects are answers, not followed.
 
         `shown` replaces the body in the record (for uploads). The body is written `into` a file, where one is given.
+        `cut`: of an answer over `max_size` the beginning is enough.
         Raises `RateLimited` when our own limiter has no room in time, `AddressRefused`, `DeadlineExceeded`,
         `Temporary` (all with `fate_unknown` where the request had left), `VendorFault` for an answer over `max_size`
         or shorter than it says. HTTP statuses raise nothing: what they mean is the vendor's protocol.
@@ -138,7 +140,7 @@ class Http:
         answer: Answer | None = None
         failure = ""
         try:
-            answer = self._exchange(prepared, end, max_size, into)
+            answer = self._exchange(prepared, end, max_size, cut, into)
             return answer
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
@@ -148,7 +150,7 @@ class Http:
             self.record(self._masked(prepared, shown, answer, at, milliseconds, failure))
 
     def _exchange(
-        self, prepared: requests.PreparedRequest, end: float, max_size: int, into: IO[bytes] | None
+        self, prepared: requests.PreparedRequest, end: float, max_size: int, cut: bool, into: IO[bytes] | None
     ) -> Answer:
         left = end - time.monotonic()
         if left <= 0:
@@ -157,7 +159,7 @@ class Http:
         try:
             timeout = (min(5.0, left), left)
             with session.send(prepared, stream=True, timeout=timeout, allow_redirects=False) as response:
-                body, size = self._read(response, end, max_size, into)
+                body, size = self._read(response, end, max_size, cut, into)
                 headers: Mapping[str, str] = CaseInsensitiveDict(response.headers)
                 return Answer(response.status_code, headers, body, size)
         except AddressRefused:
@@ -175,12 +177,16 @@ class Http:
             raise Temporary(words, code="connection", fate_unknown=left_us) from error
 
     @staticmethod
-    def _read(response: requests.Response, end: float, max_size: int, into: IO[bytes] | None) -> tuple[bytes, int]:
+    def _read(
+        response: requests.Response, end: float, max_size: int, cut: bool, into: IO[bytes] | None
+    ) -> tuple[bytes, int]:
         """The body (into a file: its first part) and its size. A body shorter than its Content-Length is an error."""
         parts: list[bytes] = []
         size = 0
         for part in response.iter_content(65_536):
             size += len(part)
+            if size > max_size and cut:
+                return b"".join([*parts, part])[:max_size], max_size
             if size > max_size:
                 raise VendorFault(f"the answer is larger than {max_size} bytes", code="too_large", fate_unknown=True)
             if time.monotonic() > end:

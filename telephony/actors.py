@@ -12,6 +12,8 @@ from django.conf import settings
 from django.dispatch import receiver
 from django.utils import timezone
 
+from employees.api import keeping as api_keeping
+
 from . import (
     commands,
     exchanges,
@@ -110,6 +112,11 @@ def remove_loose_files() -> None:
 @every(seconds=3600)
 def delete_what_is_old() -> None:
     delete_old.send()
+
+
+@every(seconds=60)
+def forget_api_requests() -> None:
+    api_keeping.delete_old()
 
 
 @every(seconds=15)

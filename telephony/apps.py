@@ -21,4 +21,6 @@ class TelephonyConfig(AppConfig):
             secret=("secrets",),
             labels=lambda row: row.protocol.form.base_fields,
         )
-        audit.watch(models.VirtualNumber, "number", "line_name", title=_("virtual number"), name=lambda row: row.number)
+        audit.watch(
+            models.VirtualNumber, "number", "line_name", "hours", title=_("virtual number"), name=lambda row: row.number
+        )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,35 +12,17 @@ from django.utils import timezone
 from employees import phones
 from employees.models import Extension
 
-from . import directory, feed, statements
+from . import directory, feed, parts, statements
 from .directory import Known, Short
-from .events import AnswerGiven, parse
 from .fold import LONGEST, CallState, FoldedCall, Source, fold
-from .models import Call, CallAlias, Command, Decision, ExchangeCall, InboxEvent, Participant, Recording
-from .providers.base import Alias, Direction, Fact, Leg, LegState, Parsed, RecordingState
+from .models import Call, CallAlias, Command, InboxEvent, Participant, Recording
+from .providers.base import Alias, Direction, Fact, Leg, LegState, RecordingState
+from .told import CallKey, Told
 
-CallKey = tuple[int, str]
-"""A connection's id and the vendor's id of the call."""
 MOST_EVENTS = 5_000
 DIAL_PATIENCE = timedelta(seconds=90)
 """How long the employee's phone may ring before a PBX that does not name our dial tells of its call."""
 UNKNOWN = Short(Extension.Handling.UNKNOWN)
-
-
-@dataclass(slots=True)
-class Told:
-    """What some events say, by call. `events` get their call's id when it is known. `seconds` is how long reading them
-    took, by connection."""
-
-    facts: dict[CallKey, list[Fact]] = field(default_factory=lambda: defaultdict(list))
-    events: dict[CallKey, list[InboxEvent]] = field(default_factory=lambda: defaultdict(list))
-    seconds: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-
-    def read(self, event: InboxEvent) -> list[Parsed | AnswerGiven]:
-        began = time.perf_counter()
-        parsed = parse(event)
-        self.seconds[event.connection_id] += time.perf_counter() - began
-        return parsed
 
 
 def take_in(told: Told) -> list[Call]:
@@ -53,7 +33,7 @@ def take_in(told: Told) -> list[Call]:
     if not told.facts:
         return []
     calls = _load_calls(told)
-    grown = _join(told, calls)
+    grown = parts.join(told, calls)
     _load_earlier_facts(told, calls)
     dials = _dials(told)
     load_people(calls.values())
@@ -87,7 +67,7 @@ def _load_calls(told: Told) -> dict[CallKey, Call]:
     if missing:
         known: dict[str, Iterable[Any]] = {"connection_id": connections, "key": {key for _, key in missing}}
         for alias in statements.select(CallAlias, known):
-            _move(told, (alias.connection_id, alias.key), (alias.connection_id, alias.call.key))
+            told.move((alias.connection_id, alias.key), (alias.connection_id, alias.call.key))
             calls[(alias.connection_id, alias.call.key)] = alias.call
     return calls
 
@@ -107,59 +87,6 @@ def _move(told: Told, old: CallKey, new: CallKey) -> None:
     if old != new and old in told.facts:
         told.facts[new] += told.facts.pop(old)
         told.events[new] += told.events.pop(old, [])
-
-
-def _join(told: Told, calls: dict[CallKey, Call]) -> set[int]:
-    """Take together what turns out to be one call: what was told under both ids, and what stood apart so far. Returns
-    the ids of calls that got what another one had."""
-    named = {
-        (key[0], fact.other): key for key, facts in told.facts.items() for fact in facts if isinstance(fact, Alias)
-    }
-    if not named:
-        return set()
-    grown: set[int] = set()
-    apart = _apart(named)
-    for other in named:
-        whole = _whole(other, named)
-        part = apart.get(other)
-        if whole == other or _sealed(calls, whole) or (part and part.sealed_at):
-            continue
-        _move(told, other, whole)
-        if part is None:
-            continue
-        calls.pop(other, None)
-        if whole in calls:
-            _absorb(calls[whole], part)
-            grown.add(calls[whole].pk)
-        else:
-            part.key = whole[1]
-            Call.objects.filter(pk=part.pk).update(key=part.key)
-            calls[whole] = part
-    return grown
-
-
-def _apart(named: Collection[CallKey]) -> dict[CallKey, Call]:
-    """The calls that stand under these ids."""
-    rows = statements.select(Call, {"connection_id": {key[0] for key in named}, "key": {key[1] for key in named}})
-    return {(call.connection_id, call.key): call for call in rows if (call.connection_id, call.key) in named}
-
-
-def _whole(other: CallKey, named: dict[CallKey, CallKey]) -> CallKey:
-    """The call that an id belongs to in the end: a part may have parts."""
-    whole = named[other]
-    for _ in named:
-        whole = named.get(whole, whole)
-    return whole
-
-
-def _absorb(whole: Call, part: Call) -> None:
-    """What belonged to the part belongs to the whole; CRMs are told of the whole from now on."""
-    for model in (InboxEvent, CallAlias, Command, Decision):
-        model._default_manager.filter(call=part).update(call=whole)
-    Recording.objects.filter(call=part).exclude(key__in=whole.recordings.values("key")).update(call=whole)
-    ExchangeCall.objects.filter(call=part).exclude(exchange__in=whole.exchanges.values("pk")).update(call=whole)
-    feed.note_gone(part, into=whole)
-    part.delete()
 
 
 def _sealed(calls: dict[CallKey, Call], key: CallKey) -> bool:

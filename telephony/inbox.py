@@ -17,13 +17,13 @@ from django.utils import timezone
 
 from . import answers, apart, calls, directory, statements
 from .bodies import storable
-from .calls import Told
 from .directory import Known
 from .events import AnswerGiven
 from .hot import Constant, hot_write, lock_drain
 from .models import Call, Command, Decision, InboxEvent
 from .providers.base import NO_TIME, CommandResult, Fact, Request
 from .signals import calls_changed, dials_refused
+from .told import Told
 
 log = structlog.get_logger(__name__)
 
@@ -177,14 +177,16 @@ def refold(rows: Sequence[Call]) -> None:
         announce([row.pk for row in rows])
 
 
-def announce(call_ids: Iterable[int]) -> None:
+def announce(call_ids: Iterable[int], *changes: str) -> None:
     """Tell that calls changed by something else than an event (a recording was stored, a visitor was recognised).
+    `changes`: what changed.
 
     Inside a transaction of the caller's, who changes the calls after `lock_drain`.
     """
+    directory.refresh()
     rows = list(Call.objects.filter(pk__in=list(call_ids)))
     for row in rows:
-        row.changes = set()
+        row.changes = set(changes)
     calls.load_people(rows)
     calls.grow(rows)
     if rows:

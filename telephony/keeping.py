@@ -1,4 +1,5 @@
-"""What is kept no longer than a company wants: audio, what PBXs sent, the log of requests.
+"""What is kept no longer than a company wants: audio, what PBXs sent, the log of requests, of changes, comments, done
+planned calls.
 
 Deleted in batches, oldest first, each a short transaction: whoever dies between two of them has left nothing half done.
 A call stays for ever. Its first event that goes seals it: from then on it is not folded again, since what is known of
@@ -11,16 +12,18 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from employees.models import Company
+from clients.models import Comment
+from employees.models import Change, Company
 
 from . import feed, files
 from .fold import CallState
 from .hot import Constant, hot_write, lock_drain
-from .models import Call, Connection, Exchange, ExchangeCall, InboxEvent, Recording
+from .models import Call, Connection, Exchange, ExchangeCall, InboxEvent, PlannedCall, Recording
 
 BATCH = 200
 BREATH = 0.05
@@ -34,6 +37,9 @@ def delete_old() -> None:
         for connection in company.connections.all():
             in_batches(company.events_kept_days, partial(delete_events, connection))
         in_batches(company.exchanges_kept_days, partial(delete_exchanges, company))
+        in_batches(company.changes_kept_days, partial(_delete, Change.objects.filter(company=company), "at"))
+        in_batches(company.comments_kept_days, partial(_delete, Comment.objects.filter(company=company), "at"))
+        in_batches(company.planned_kept_days, partial(_delete, PlannedCall.objects.filter(company=company), "done_at"))
 
 
 def in_batches(days: int | None, delete: Callable[[datetime], int]) -> None:
@@ -43,6 +49,14 @@ def in_batches(days: int | None, delete: Callable[[datetime], int]) -> None:
     before = timezone.now() - timedelta(days=days)
     while delete(before) >= BATCH:
         time.sleep(BREATH)
+
+
+def _delete(rows: QuerySet[Any], when: str, before: datetime) -> int:
+    """A batch of rows of which nothing else depends; how many. What is not done has no time, and stays."""
+    with hot_write():
+        found = list(rows.filter(**{f"{when}__lt": before}).order_by(when).values_list("pk", flat=True)[:BATCH])
+        rows.filter(pk__in=found).delete()
+    return len(found)
 
 
 def delete_events(connection: Connection, before: datetime) -> int:

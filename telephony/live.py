@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from asgiref.sync import sync_to_async
@@ -36,7 +36,6 @@ from prometheus_client import Gauge
 from employees.middleware import SESSION_KEY
 from employees.models import Company, Employee, Membership, User
 from employees.rights import Right, may
-from employees.sites import PortalRequest, company_of
 
 from . import feed
 from .fold import CallState
@@ -44,6 +43,9 @@ from .hot import Constant, after_commit, hot_write, lock_drain
 from .models import Call, Participant
 from .signals import calls_changed
 from .threads import looked_after
+
+if TYPE_CHECKING:
+    from employees.sites import PortalRequest  # with all that pages need, and workers do not
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +166,7 @@ class Person:
 
     @classmethod
     def of(cls, request: PortalRequest, everybody: bool) -> Person:
-        company, session = company_of(request), request.session
+        company, session = request.membership.company, request.session
         employees = employees_of(request.user, company, everybody)
         return cls(company, request.user, session.session_key or "", session.get(SESSION_KEY), everybody, employees)
 

@@ -1,4 +1,4 @@
-"""What a person does during a call: be told of it, transfer it, note something, say who the client is.
+"""What a person does during a call: be told of it, transfer it, note something, say who the client is, set a task.
 
 The card itself, which also knows CRMs, is a page of `integrations`.
 """
@@ -16,10 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clients import book
-from clients.models import Comment
+from clients.models import Comment, Task
+from clients.task_pages import TaskForm
 from employees import phones
 from employees.forms import back
-from employees.models import Extension
+from employees.models import Employee, Extension
 from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
@@ -44,6 +45,12 @@ class ClientForm(forms.Form):
         error_messages={"required": gettext_lazy("Write the client's name first.")},
     )
     organisation = forms.CharField(label=gettext_lazy("Organisation"), max_length=300, required=False)
+    email = forms.CharField(label=book.FIELDS["email"], max_length=300, required=False, widget=forms.EmailInput)
+    position = forms.CharField(label=book.FIELDS["position"], max_length=300, required=False)
+    address = forms.CharField(label=book.FIELDS["address"], max_length=300, required=False)
+    note = forms.CharField(
+        label=book.FIELDS["note"], max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
 @portal.page("card/live/", name="card_live", right=Right.WORK)
@@ -98,9 +105,30 @@ def call_client(request: PortalRequest, uuid: UUID) -> HttpResponse:
         return _back(request, call)
     if not form.is_valid():
         return _refuse(request, call, form)
-    book.enter(company_of(request), call.client_phone, form.cleaned_data["name"], form.cleaned_data["organisation"])
+    said = form.cleaned_data
+    details = {name: said[name] for name in book.FIELDS}
+    book.enter(company_of(request), call.client_phone, said["name"], said["organisation"], details)
     live.touch(call.pk)
     messages.success(request, _("The client book has it."))
+    return _back(request, call)
+
+
+@portal.page("calls/<uuid:uuid>/task/", name="call_task", right=Right.WORK, posts=True)
+def call_task(request: PortalRequest, uuid: UUID) -> HttpResponse:
+    """Kept here, where no CRM keeps it."""
+    call = my(request, Call, uuid=uuid)
+    form = TaskForm(mine(request, Employee), request.POST)
+    if not form.is_valid():
+        return _refuse(request, call, form)
+    Task.objects.create(
+        company=company_of(request),
+        client_phone=call.client_phone,
+        call=call.uuid,
+        made_by=request.user,
+        **form.cleaned_data,
+    )
+    live.touch(call.pk)
+    messages.success(request, _("The task is kept."))
     return _back(request, call)
 
 

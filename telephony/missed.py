@@ -19,13 +19,17 @@ from django.utils.translation import gettext_lazy as _
 
 from employees.models import Company, EmployeePhone, User
 
-from . import journal
+from . import hours, journal
+from .coverage import zone_of
 from .fold import CallState, Source
 from .hot import Constant
-from .models import Call, MissedNote
+from .hours import Hours
+from .models import Call, MissedNote, VirtualNumber
 from .providers.base import Direction
 
 PAGE = 50
+SHOWN = ("connection", "client", "employee", "missed_note__by")
+"""What is shown of a call, to be read with it."""
 OPEN, BACK, CLOSED = "open", "back", "closed"
 STANDINGS = [(OPEN, _("Not called back")), (BACK, _("Called back")), (CLOSED, _("Closed by hand"))]
 # Constants, so that both databases see the partial index.
@@ -120,6 +124,9 @@ class Row:
     attempts: list[Attempt] = field(default_factory=list)
     """Calls to him since then that he did not take, the newest first."""
 
+    off_hours: bool = False
+    """Whether the last of them came outside the line's working hours."""
+
     @property
     def after(self) -> int:
         """Seconds until somebody talked with him."""
@@ -133,21 +140,28 @@ class Page:
     older: str = ""
 
 
-def page(asked: MissedFilter, before: str = "", size: int = PAGE) -> Page:
+def page(asked: MissedFilter, before: str = "") -> Page:
     """The newest rows, or those before a mark. The number of questions does not depend on the rows."""
-    calls = asked.calls().select_related("connection", "client", "employee", "missed_note__by")
+    calls = asked.calls().select_related(*SHOWN)
     place = journal.place_of(before)
     if place:
         calls = calls.filter(journal.beside(place, newer=False))
-    found = list(calls.order_by("-started_at", "-id")[: size + 1])
-    shown = found[:size]
-    journal.attach_clients(shown)
-    rows = [Row(call) for call in shown]
+    found = list(calls.order_by("-started_at", "-id")[: PAGE + 1])
+    shown = found[:PAGE]
+    rows = rows_of(asked.company, shown)
+    return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > PAGE else "")
+
+
+def rows_of(company: Company, calls: list[Call]) -> list[Row]:
+    """The rows of these last missed calls (`MissedFilter.calls`, with what is `SHOWN`)."""
+    journal.attach_clients(calls)
+    rows = [Row(call) for call in calls]
     if rows:
         _attach_answers(rows)
-        _attach_times(asked.company, rows)
-        _attach_attempts(asked.company, rows)
-    return Page(rows, first=not place, older=journal.mark(shown[-1]) if len(found) > size else "")
+        _attach_times(company, rows)
+        _attach_attempts(company, rows)
+        _attach_hours(company, rows)
+    return rows
 
 
 def _attach_answers(rows: list[Row]) -> None:
@@ -191,6 +205,20 @@ def _attach_attempts(company: Company, rows: list[Row]) -> None:
     for row in rows:
         end = row.answer.started_at if row.answer else timezone.now()
         row.attempts = [each for each in tried.get(row.call.client_phone, ()) if row.call.started_at < each.at < end]
+
+
+def _attach_hours(company: Company, rows: list[Row]) -> None:
+    known = lines_with_hours(company)
+    zone = zone_of(company)
+    for row in rows:
+        line = known.get(row.call.virtual_number)
+        row.off_hours = line is not None and not line.are_now(row.call.started_at, zone)
+
+
+def lines_with_hours(company: Company) -> dict[str, Hours]:
+    """The working hours of the company's numbers, where they are known. (A number of two connections has one row's.)"""
+    rows = VirtualNumber.objects.filter(company=company).exclude(hours="").values_list("number", "hours")
+    return {number: found for number, text in rows if (found := hours.read(text))}
 
 
 # --- By hand ----------------------------------------------------------------------------------------------------------

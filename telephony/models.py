@@ -131,7 +131,8 @@ class Listening(models.Model):
 
 
 class VirtualNumber(models.Model):
-    """A public number of the company, with the name of its line. E.164, or the vendor's word for a SIP line."""
+    """A public number of the company, with the name of its line. E.164, or the vendor's word for a SIP line. `hours`:
+    when somebody takes its calls (`hours`); empty: nobody has said."""
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="virtual_numbers", editable=False)
     connection = models.ForeignKey(
@@ -139,6 +140,7 @@ class VirtualNumber(models.Model):
     )
     number = models.CharField(_("virtual number"), max_length=128)
     line_name = models.CharField(_("line name"), max_length=200, blank=True)
+    hours = models.TextField(_("working hours"), blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("virtual number")

@@ -155,7 +155,7 @@ def _day(moment: datetime) -> str:
 
 def _events(call: Call) -> QuerySet[InboxEvent]:
     """What we answered to the PBX's question stands among the decisions."""
-    return call.events.exclude(path=ANSWER_PATH).order_by("received_at", "id")
+    return call.events.exclude(path=ANSWER_PATH).select_related("connection").order_by("received_at", "id")
 
 
 def _received(call: Call, row: InboxEvent) -> Received:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from clients import book
 from clients.models import ClientPhone
 from employees import phones
-from employees.forms import back
+from employees.forms import DueInput, back
 from employees.models import Company, Employee
 from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
@@ -71,13 +71,6 @@ def _number(request: HttpRequest, name: str, least: int) -> int:
 
 
 # --- Planning ---------------------------------------------------------------------------------------------------------
-
-
-class DueInput(forms.DateTimeInput):
-    input_type = "datetime-local"
-
-    def __init__(self) -> None:
-        super().__init__(format="%Y-%m-%dT%H:%M")
 
 
 class _WhenAndWhom(forms.Form):

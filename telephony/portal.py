@@ -23,6 +23,7 @@ from employees.sites import M, PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
 from . import account_forms, commands, pulse, recordings, routing, views, words
+from .hours_pages import in_short
 from .models import Call, Connection, InboxEvent, Listening, PlannedCall, Recording
 from .providers.base import Capability, PbxUser
 
@@ -174,6 +175,8 @@ def numbers(request: HttpRequest, uuid: UUID) -> HttpResponse:
         formset.save()
         messages.success(request, _("Saved."))
         return redirect("portal:connection_numbers", row.uuid)
+    for form in formset:
+        form.instance.hours_in_short = in_short(form.instance)
     context = {
         "title": _("Numbers: %(name)s") % {"name": row.name},
         "row": row,
@@ -332,6 +335,7 @@ portal.in_menu(
         "connection_catalogue",
         "connection_users",
         "connection_numbers",
+        "number_hours",
         "coverage",
     ),
 )

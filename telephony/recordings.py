@@ -213,7 +213,7 @@ def _name_file(recording: Recording, values: dict[str, Any]) -> None:
         )
         if values:
             waiting_for_storage().update(waits_for_storage=False)
-            announce([row.call_id])
+            announce([row.call_id], "audio")
 
 
 # --- Links ------------------------------------------------------------------------------------------------------------
@@ -244,4 +244,4 @@ def revoke(recording: Recording, by: str) -> None:
         lock_drain()
         Recording.objects.filter(pk=recording.pk).update(revision=F("revision") + 1)
         Decision.objects.create(call_id=recording.call_id, kind="recording", code="links_revoked", details={"by": by})
-        announce([recording.call_id])
+        announce([recording.call_id], "audio")

@@ -91,6 +91,7 @@ FIGURES = [
     Figure(gettext_lazy("Outgoing"), "outgoing"),
     Figure(gettext_lazy("Answered"), "answered"),
     Figure(gettext_lazy("Missed"), "missed"),
+    Figure(gettext_lazy("Missed outside working hours"), "off_hours"),
     Figure(gettext_lazy("Called back"), "called_back"),
     Figure(gettext_lazy("Called back, %"), "called_back_percent", "percent"),
     Figure(gettext_lazy("Clients who called again"), "came_back"),

@@ -21,8 +21,9 @@ from employees import phones
 from employees.models import Company, Employee, EmployeePhone
 
 from . import journal
+from .coverage import zone_of
 from .fold import CallState, Source
-from .missed import conversations, missed
+from .missed import conversations, lines_with_hours, missed
 from .models import Call, VirtualNumber
 from .providers.base import Direction
 
@@ -41,7 +42,8 @@ SUMS: dict[str, Any] = {
 @dataclass
 class Figures:
     """What some calls add up to; times in seconds. `called_back` and `came_back`: missed calls after which the next
-    conversation was begun by us, or by the client; `patience` is the median of the time until ours."""
+    conversation was begun by us, or by the client; `patience` is the median of the time until ours. `off_hours`: missed
+    calls that came outside the working hours of their line, where those are known."""
 
     incoming: int = 0
     outgoing: int = 0
@@ -52,6 +54,7 @@ class Figures:
     called_back: int = 0
     came_back: int = 0
     patience: int | None = None
+    off_hours: int = 0
 
     def add(self, sums: dict[str, int]) -> None:
         for name, value in sums.items():
@@ -257,3 +260,12 @@ def _note_answers(company: Company, lines: list[Line], unanswered: QuerySet[Call
                 line.called_back, line.patience = count, round(seconds)
             elif line:
                 line.came_back = count
+    _note_hours(company, by_key, unanswered, key)
+
+
+def _note_hours(company: Company, lines: dict[Any, Line], unanswered: QuerySet[Call], key: Any) -> None:
+    known, zone = lines_with_hours(company), zone_of(company)
+    rows = unanswered.filter(virtual_number__in=known).order_by() if known else unanswered.none()
+    for place, number, at in rows.annotate(line=key).values_list("line", "virtual_number", "started_at").iterator():
+        if place in lines and not known[number].are_now(at, zone):
+            lines[place].off_hours += 1

@@ -6,6 +6,7 @@ import atexit
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import django
 import pytest
+from django.conf import settings
 
 
 def _clean_up(folder: str) -> None:
@@ -27,6 +29,9 @@ def _environment() -> None:
     """Once for all processes of a test run: those of xdist inherit it. Before anything of Django's is imported."""
     if "CALLBRIDGE_TESTS" in os.environ:
         return
+    # The product's processes, a hundred of them, would compile it anew each time.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     folder = tempfile.mkdtemp(prefix="callbridge-tests-")
     atexit.register(_clean_up, folder)
     os.environ |= {
@@ -53,6 +58,8 @@ def _environment() -> None:
 
 _environment()
 django.setup()
+# The real hasher takes its time on purpose. The product in processes of its own has that one.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -105,6 +112,21 @@ def needs(missing: str) -> None:
     if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Each process of a run begins with a copy of one empty database."""
+    from tests.stack import empty_sqlite
+
+    if settings.SQLITE:
+        shutil.copyfile(empty_sqlite(), settings.DATABASES["default"]["TEST"]["NAME"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Whether that copy is taken as it is; it goes with the run's folder."""
+    return settings.SQLITE
 
 
 @pytest.fixture(autouse=True)

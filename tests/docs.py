@@ -47,7 +47,10 @@ CRM_COLUMNS = {
     CrmCapability.CLICK_TO_CALL: "click to call",
     CrmCapability.CLIENT_LOOKUP: "clients and managers looked up",
     CrmCapability.USERS: "users",
+    CrmCapability.CONTACTS: "clients made and changed from the card",
+    CrmCapability.TASKS: "tasks from the card",
     CrmCapability.OAUTH: "consent (OAuth)",
+    CrmCapability.LISTS_CALLS: "who else writes the calls is seen",
 }
 WAYS = {
     Repeat.KEY: "repeated: the CRM knows our key, or the same once more does no harm",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
-from clients.models import Client, ClientPhone, Comment
+from clients.models import Client, ClientPhone, Comment, Task
 from employees.models import (
     Change,
     Company,
@@ -27,6 +27,7 @@ from integrations.models import (
     CallSync,
     Credential,
     CrmEvent,
+    Double,
     EmployeeMapping,
     Export,
     Integration,
@@ -35,7 +36,10 @@ from integrations.models import (
     Rule,
     SeenEvent,
     Visit,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
+from integrations.payloads import KINDS
 from telephony.models import (
     Call,
     CallAlias,
@@ -188,6 +192,17 @@ class CommentFactory(DjangoModelFactory):
     client_phone = factory.Sequence(lambda n: f"+7495{n:07}")
     call = factory.Faker("uuid4", cast_to=None)
     text = factory.Sequence(lambda n: f"Comment {n}")
+
+
+class TaskFactory(DjangoModelFactory):
+    class Meta:
+        model = Task
+
+    company = factory.SubFactory(CompanyFactory)
+    client_phone = factory.Sequence(lambda n: f"+7495{n:07}")
+    call = factory.Faker("uuid4", cast_to=None)
+    text = factory.Sequence(lambda n: f"Task {n}")
+    due_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=1))
 
 
 # --- Telephony --------------------------------------------------------------------------------------------------------
@@ -470,6 +485,16 @@ class CallSyncFactory(DjangoModelFactory):
     wanted = noted = 1
 
 
+class DoubleFactory(DjangoModelFactory):
+    class Meta:
+        model = Double
+
+    call = factory.SubFactory(CallFactory)
+    integration = factory.SubFactory(IntegrationFactory, company=factory.SelfAttribute("..call.company"))
+    listed = factory.Sequence(lambda n: f"other-{n}")
+    writer = "Other PBX"
+
+
 class LaneFactory(DjangoModelFactory):
     class Meta:
         model = Lane
@@ -505,6 +530,38 @@ class ExportFactory(DjangoModelFactory):
     language = "ru"
     state = Export.State.DONE
     file = factory.LazyAttribute(lambda row: ContentFile(f"calls of {row.company}".encode(), "calls.csv"))
+
+
+class WebhookEndpointFactory(DjangoModelFactory):
+    """Switched on; it wants to hear everything."""
+
+    class Meta:
+        model = WebhookEndpoint
+
+    class Params:
+        secret = "whsec_" + "c2VjcmV0" * 5
+
+    company = factory.SubFactory(CompanyFactory)
+    url = factory.Sequence(lambda n: f"https://hooks{n}.example.com/calls")
+    host = factory.Sequence(lambda n: f"hooks{n}.example.com")
+    kinds = " ".join(KINDS)
+    keys = factory.LazyAttribute(lambda row: [(row.secret, None)])
+
+
+class WebhookDeliveryFactory(DjangoModelFactory):
+    """A call that was told of."""
+
+    class Meta:
+        model = WebhookDelivery
+
+    endpoint = factory.SubFactory(WebhookEndpointFactory)
+    event = factory.Faker("uuid4", cast_to=None)
+    kind = "call.finished"
+    body = factory.LazyAttribute(lambda row: json.dumps({"type": row.kind, "data": {}}))
+    state = WebhookDelivery.State.DELIVERED
+    attempts = 1
+    status = 204
+    tried_at = factory.LazyFunction(timezone.now)
 
 
 class VisitFactory(DjangoModelFactory):

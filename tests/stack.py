@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 SESSION = os.environ.get("CALLBRIDGE_TESTS", "")
 """The folder of a test run, which its processes share."""
 KEY = os.environ["FIELD_ENCRYPTION_KEY"] if SESSION else urlsafe_b64encode(secrets.token_bytes(32)).decode()
-QUEUES = ("default", "sync", "recordings", "history")
+QUEUES = ("default", "sync", "recordings", "history", "webhooks")
 
 
 @contextmanager
@@ -41,12 +42,60 @@ def _alone(file: Path) -> Iterator[None]:
         yield
 
 
+def empty_sqlite() -> Path:
+    """A database with nothing in it but the tables: made once in a test run, to be copied."""
+    return _once("empty.sqlite3", _make_empty_sqlite)
+
+
+def _make_empty_sqlite(empty: Path) -> None:
+    begun = empty.with_suffix(".begun")
+    manage(os.environ | {"DATABASE_URL": f"sqlite:///{begun}"}, "migrate", "--verbosity", "0")
+    begun.rename(empty)
+
+
+def empty_postgres() -> tuple[str, Path]:
+    """The same on the usual PostgreSQL: its name, and a dump of it for other servers."""
+    note = _once("empty-production", _make_empty_postgres)
+    return note.read_text(), note.with_suffix(".sql")
+
+
+def _make_empty_postgres(note: Path) -> None:
+    name = f"callbridge_{secrets.token_hex(6)}_empty"
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    manage(os.environ | {"DATABASE_URL": _named(POSTGRES, name)}, "migrate", "--verbosity", "0")
+    # At once: whoever makes a copy of it must be alone with it.
+    dump = ["pg_dump", "--no-owner", "--file", str(note.with_suffix(".sql")), _named(POSTGRES, name)]
+    subprocess.run(dump, check=True)
+    note.write_text(name)
+
+
+def _once(name: str, make: Callable[[Path], None]) -> Path:
+    file = Path(SESSION) / name
+    with _alone(file.with_suffix(".lock")):
+        if not file.exists():
+            make(file)
+    return file
+
+
 def forget_empty() -> None:
     """The end of a test run: nobody begins with its empty databases any more."""
-    empty = Path(SESSION) / "empty-production"
-    if SESSION and empty.exists():
+    note = Path(SESSION) / "empty-production"
+    if SESSION and note.exists():
         with psycopg.connect(POSTGRES, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{empty.read_text()}"')
+            connection.execute(f'DROP DATABASE IF EXISTS "{note.read_text()}"')
+
+
+def _named(server: str, database: str) -> str:
+    return server.rpartition("/")[0] + f"/{database}"
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """What `manage.py` prints."""
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def free_port() -> int:
@@ -108,11 +157,12 @@ class Stack:
     def __init__(self, kind: str, folder: Path, *, postgres: str = "", redis: str = "", **environment: str):
         self.kind, self.folder = kind, folder
         self.listens = False
-        self._postgres, self._redis = postgres or POSTGRES, redis or REDIS
+        self._server, self._redis = postgres or POSTGRES, redis or REDIS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._database = ""
+        self._watch = threading.local()
         self.environment = os.environ | {
             "DEBUG": "0",
             "SECRET_KEY": secrets.token_hex(32),
@@ -135,7 +185,7 @@ class Stack:
                 "CACHE_URL": "locmemcache://",
             }
         self._database = f"callbridge_{secrets.token_hex(6)}"
-        with psycopg.connect(self._postgres, autocommit=True) as connection:
+        with psycopg.connect(self._server, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self._database}"')
         self._redis = f"{self._redis}/{self._redis_number()}"
         return {
@@ -160,7 +210,7 @@ class Stack:
     @property
     def _database_url(self) -> str:
         """Its database as it is seen from outside, whatever way the product takes to it."""
-        return self._postgres.rsplit("/", 1)[0] + f"/{self._database}"
+        return _named(self._server, self._database)
 
     # --- Processes
 
@@ -184,35 +234,20 @@ class Stack:
         return self
 
     def _migrate(self) -> None:
-        """The first stack of each kind in a test run makes the tables, the others begin with a copy of its database."""
-        if not SESSION or self._postgres != POSTGRES:
+        """In a test run with a copy of a database that has the tables already."""
+        if not SESSION:
             self.manage("migrate", "--verbosity", "0")
-            return
-        with _alone(Path(SESSION) / f"empty-{self.kind}.lock"):
-            empty = Path(SESSION) / f"empty-{self.kind}"
-            if not empty.exists():
-                self.manage("migrate", "--verbosity", "0")
-                self._keep_empty(empty)
+        elif self.kind == "embedded":
+            shutil.copyfile(empty_sqlite(), self._file)
+        else:
+            empty, dump = empty_postgres()
+            if self._server != POSTGRES:
+                restore = ["psql", "--quiet", "-v", "ON_ERROR_STOP=1", "--file", str(dump), self._database_url]
+                subprocess.run(restore, check=True, stdout=subprocess.DEVNULL)
                 return
-        self._begin_with(empty)
-
-    def _keep_empty(self, empty: Path) -> None:
-        if self.kind == "embedded":
-            with closing(sqlite3.connect(self._file)) as mine, closing(sqlite3.connect(empty)) as copy:
-                mine.backup(copy)
-            return
-        name = f"{self._database}_empty"
-        with psycopg.connect(self._postgres, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._database}"')
-        empty.write_text(name)
-
-    def _begin_with(self, empty: Path) -> None:
-        if self.kind == "embedded":
-            shutil.copyfile(empty, self._file)
-            return
-        with psycopg.connect(self._postgres, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{self._database}"')
-            connection.execute(f'CREATE DATABASE "{self._database}" TEMPLATE "{empty.read_text()}"')
+            with psycopg.connect(POSTGRES, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE "{self._database}"')
+                connection.execute(f'CREATE DATABASE "{self._database}" TEMPLATE "{empty}"')
 
     @property
     def _file(self) -> Path:
@@ -260,7 +295,7 @@ class Stack:
 
     def drop(self) -> None:
         if self._database:
-            with psycopg.connect(self._postgres, autocommit=True) as connection:
+            with psycopg.connect(self._server, autocommit=True) as connection:
                 connection.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
             Redis.from_url(self._redis).flushdb()
             self._redis_lock.close()
@@ -272,16 +307,7 @@ class Stack:
     # --- Talking to it
 
     def manage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return manage(self.environment, *arguments)
 
     def provision(self, company: dict[str, Any]) -> dict[str, Any]:
         """Make a company from what `manage.py provision` reads; what it prints back."""
@@ -314,9 +340,20 @@ class Stack:
                     {name: _from_sqlite(row[name]) for name in row.keys()}  # noqa: SIM118
                     for row in base.execute(sql.replace("%s", "?"), values)
                 ]
-        with psycopg.connect(self._database_url, autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
+        try:
+            return self._ask(sql, values)
+        except psycopg.OperationalError:  # the server may have been away since
+            vars(self._watch).clear()
+            return self._ask(sql, values)
+
+    def _ask(self, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+        """Each thread over a line of its own that stays: a new one costs PostgreSQL more than most questions, and
+        whoever waits asks many times a second."""
+        line = getattr(self._watch, "line", None)
+        if line is None or line.closed:
+            line = self._watch.line = psycopg.connect(self._database_url, autocommit=True, row_factory=dict_row)
+        cursor = line.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []
 
     def row(self, sql: str, *values: Any) -> dict[str, Any]:
         """The only row."""

@@ -11,6 +11,7 @@ from crm_adapters.base import (
     Adapter,
     Capability,
     Check,
+    Choice,
     ClientMatch,
     Event,
     Job,
@@ -22,11 +23,12 @@ from crm_adapters.base import (
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, Record
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import calls, connect, failures, forms, hooks, people, service
+from . import calls, connect, contacts, failures, forms, hooks, people, service
 from .chain import Chain
 
 
@@ -38,7 +40,7 @@ class Altegio(Adapter):
 
     slug = "altegio"
     title = "Altegio"
-    capabilities = frozenset({Capability.POP_UP, Capability.CLIENT_LOOKUP})
+    capabilities = frozenset({Capability.POP_UP, Capability.CLIENT_LOOKUP, Capability.CONTACTS})
     credential_form = forms.CredentialForm
     settings_form = forms.SettingsForm
     step_titles: ClassVar[Mapping[str, Any]] = {
@@ -52,6 +54,7 @@ class Altegio(Adapter):
             _("without a virtual number"),
         ),
     }
+    contact_fields = contacts.FIELDS
     token_fields: ClassVar[tuple[str, ...]] = ("user_token", "chain_id", "signed_in")
     secret_fields = frozenset({"crm_token", "password", "user_token"})
 
@@ -97,6 +100,23 @@ class Altegio(Adapter):
         if not people.may_ask(secrets):
             return None
         return people.find_client(Chain.of(http, secrets), secrets, phone, deadline)
+
+    def choices(self, http: Http, secrets: Secrets, source: str) -> list[Choice]:
+        """None where no user may ask."""
+        return contacts.locations(Chain.of(http, secrets), secrets) if people.may_ask(secrets) else []
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """Clients are shown to users only; the chain's token is for calls."""
+        return self.capabilities if people.may_ask(secrets) else self.capabilities - {Capability.CONTACTS}
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(Chain.of(http, secrets), secrets, record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(Chain.of(http, secrets), secrets, record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(Chain.of(http, secrets), secrets, settings, contact)
 
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         hooks.authenticate(request)

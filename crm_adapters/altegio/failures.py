@@ -22,6 +22,7 @@ TOO_MANY = "too_many_requests"
 LOST = "answer_lost"
 LOGIN = "login"
 NO_SUCH_CHAIN = "no_such_chain"
+NO_LOCATION = "no_location"
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -70,6 +71,7 @@ _HELP: Mapping[str, Any] = {
         "Calls are written all the same."
     ),
     NO_SUCH_CHAIN: _("Write the name of the chain as it is there, and see that this user may manage it."),
+    NO_LOCATION: _("Choose in the settings of the integration the location in which new clients are made."),
     LOST: _("Look into Calls of the chain whether the call is there, then say so here or have it written again."),
 }
 

@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from .contacts import LOCATIONS
 from .service import SERVICES
 
 
@@ -67,6 +68,7 @@ class SettingsForm(forms.Form):
             pgettext_lazy("block of settings", "Integration parameters"),
             ("recording_minutes", "resend_with_recording", "send_user"),
         ),
+        (pgettext_lazy("block of settings", "New clients"), ("location",)),
     )
 
     recording_minutes = forms.IntegerField(
@@ -95,4 +97,14 @@ class SettingsForm(forms.Form):
             "the number. Of a group the one who rings first is passed."
         ),
         required=False,
+    )
+    location = forms.CharField(
+        label=_("Location of new clients"),
+        help_text=_(
+            "Where a client is made with “Create the client” in the call card. Needs login and password of a user in "
+            "the credentials. Not needed where the chain has one location."
+        ),
+        required=False,
+        max_length=32,
+        widget=forms.Select(attrs={"data-source": LOCATIONS}),
     )

@@ -16,7 +16,7 @@ from outbound.errors import CredentialsRefused, OutboundError, Rejected, TokenEx
 
 from . import failures
 from .calls import digits
-from .chain import Chain
+from .chain import DEADLINE, Chain
 
 CLIENT = "client"
 
@@ -46,19 +46,39 @@ def sign_in(chain: Chain, secrets: Mapping[str, str]) -> dict[str, str]:
 
 def find_client(chain: Chain, secrets: Mapping[str, str], phone: str, deadline: float) -> ClientMatch | None:
     """One request: a client has a record in each location of the chain, and nobody is responsible for him."""
-    token, chain_id = secrets.get("user_token"), secrets.get("chain_id", "")
+    return _match(records(chain, secrets, phone, deadline))
+
+
+def records(chain: Chain, secrets: Mapping[str, str], phone: str, deadline: float = DEADLINE) -> list[dict[str, Any]]:
+    """The records of the chain's locations under a phone, each with its `id` and `company_id` (the location)."""
+    path = f"/group/{quote(secrets.get('chain_id', ''), safe='')}/clients/?phone={digits(phone)}"
+    found = ask(chain, secrets, "GET", path, deadline=deadline)
+    listed = found.get("clients") if isinstance(found, dict) else None
+    return [row for row in listed if isinstance(row, dict) and row.get("id")] if isinstance(listed, list) else []
+
+
+def ask(
+    chain: Chain,
+    secrets: Mapping[str, str],
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    deadline: float = DEADLINE,
+) -> Any:
+    """The `data` of an answer that only a user gets. Raises `TokenExpired` where he is to sign in first, `Rejected`
+    where he may not."""
+    token = secrets.get("user_token")
     if not token or secrets.get("signed_in") != _whom(secrets):
         raise TokenExpired(_("not signed in yet"), code=failures.LOGIN)
-    path = f"/group/{quote(chain_id, safe='')}/clients/?phone={digits(phone)}"
     try:
-        found = chain.ask("GET", path, user_token=token, deadline=deadline)
+        return chain.ask(method, path, body, user_token=token, deadline=deadline)
     except OutboundError as error:
         if error.code == failures.PARTNER_TOKEN:  # 401: of the two tokens the user's is the one that changes
             raise TokenExpired(error.words, code=failures.LOGIN) from error
         if _is_about_the_user(error):
             raise Rejected(error.words, code=failures.LOGIN) from error
         raise
-    return _match(found)
 
 
 def _is_about_the_user(error: OutboundError) -> bool:
@@ -80,9 +100,7 @@ def _chain_id(found: Any, secrets: Mapping[str, str]) -> str:
     return str(chosen[0]["id"])
 
 
-def _match(found: Any) -> ClientMatch | None:
-    listed = found.get("clients") if isinstance(found, dict) else None
-    rows = [row for row in listed if isinstance(row, dict) and row.get("id")] if isinstance(listed, list) else []
+def _match(rows: list[dict[str, Any]]) -> ClientMatch | None:
     if not rows:
         return None
     first, *others = rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from crm_adapters.base import (
     CrmUser,
     Event,
     Job,
+    Listed,
     Reply,
     Request,
     Result,
@@ -25,11 +27,12 @@ from crm_adapters.base import (
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, NewTask, Record
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, events, failures, forms, oauth, traces
+from . import address, calls, connect, contacts, directory, events, failures, forms, listing, oauth, traces
 from .api import Account
 
 
@@ -75,8 +78,14 @@ class AmoCrm(Adapter):
         "update": _("The call's note was completed"),
         "utm": _("The UTM tags were written"),
     }
+    twice_help = _(
+        "In the account open the list of integrations (amoMarket), find the telephony integration named here, switch "
+        "it off, or take this account out of the PBX's own settings. Keep one of them. A note of a call that is there "
+        "twice can be deleted by hand."
+    )
     methods = events.METHODS
     kept_headers = events.HEADERS
+    contact_fields = contacts.FIELDS
     token_fields: ClassVar[tuple[str, ...]] = ("access_token", "refresh_token", "account_id", "redirect_uri")
     secret_fields = frozenset({"client_secret", "long_lived_token", "access_token", "refresh_token"})
     batch_size = 50
@@ -138,8 +147,23 @@ class AmoCrm(Adapter):
     def choices(self, http: Http, secrets: Secrets, source: str) -> list[Choice]:
         return directory.choices(Account.of(http, secrets), source)
 
+    def calls(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> list[Listed]:
+        return listing.calls(Account.of(http, secrets), since, until)
+
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return directory.find_client(Account.of(http, secrets), phone, deadline)
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(Account.of(http, secrets), record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(Account.of(http, secrets), record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(Account.of(http, secrets), contact)
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        return contacts.add_task(Account.of(http, secrets), task)
 
     def handshake(self, request: Request) -> Reply | None:
         return events.handshake(request)

@@ -138,10 +138,15 @@ class Lead(Wire):
 class CallParams(Wire):
     uniq: Text = ""
     link: Text = ""
+    phone: Text = ""
+    duration: Number = 0
+    source: Text = ""
 
 
 class Note(Wire):
     id: Number = 0
+    note_type: Text = ""
+    created_at: Number = 0
     entity_id: Number = 0
     params: Mapping = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from crm_adapters.base import (
     DialRequested,
     Event,
     Job,
+    Listed,
     Request,
     Result,
     Secrets,
@@ -24,11 +26,12 @@ from crm_adapters.base import (
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, NewTask, Record
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest
+from . import address, calls, connect, contacts, directory, entities, events, failures, forms, oauth, rest, statistics
 
 
 class Bitrix24(Adapter):
@@ -56,7 +59,9 @@ class Bitrix24(Adapter):
         "user": _("Who is responsible was corrected"),
         "record": _("The recording was attached"),
         "utm": _("The UTM tags were written"),
+        "withdraw": _("The card was closed: this was a part of another call"),
     }
+    contact_fields = contacts.FIELDS
     token_fields: ClassVar[tuple[str, ...]] = (
         "access_token",
         "refresh_token",
@@ -66,6 +71,11 @@ class Bitrix24(Adapter):
     )
     secret_fields = frozenset({"client_secret", "webhook_url", "access_token", "refresh_token", "application_token"})
     wire_names = {"portal": "domain"}
+    twice_help = _(
+        "In Bitrix24 open the applications and the telephony settings, and remove or switch off the integration named "
+        "here: the PBX's own application, another service's, or the line that is connected to Bitrix24 directly. Keep "
+        "one of them. What is written twice already stays: rows of the telephony statistics cannot be deleted."
+    )
     batch_size = rest.MAX_HEAVY
     """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
 
@@ -86,6 +96,9 @@ class Bitrix24(Adapter):
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)
+
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        return calls.withdraw(job, doubtful)
 
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.perform(rest.Portal.of(http, secrets), batch)
@@ -123,8 +136,26 @@ class Bitrix24(Adapter):
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
         return directory.users(rest.Portal.of(http, secrets))
 
+    def calls(self, http: Http, secrets: Secrets, since: datetime, until: datetime) -> list[Listed]:
+        return statistics.calls(rest.Portal.of(http, secrets), since, until)
+
+    def number_of(self, progress: Mapping[str, Any]) -> str:
+        return str(progress.get("call") or "")
+
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return directory.find_client(rest.Portal.of(http, secrets), phone, deadline)
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(rest.Portal.of(http, secrets), record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(rest.Portal.of(http, secrets), record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(rest.Portal.of(http, secrets), contact)
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        return contacts.add_task(rest.Portal.of(http, secrets), task)
 
     def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:
         if event.crm_call:

@@ -15,6 +15,7 @@ statistics know it. The notes (`Job.progress`) that are kept for a call:
 - `finished` true; `activity` id of the CRM's activity
 - `user` USER_ID of `finish`; `talked` extensions of who had talked, as far as was known then
 - `utm` "later" when the tags are still to be written
+- `withdrawn` true once a part of another call is closed
 - `upload` true when Bitrix24 cannot fetch the recording's link; `record` the file's id, or "refused"
 """
 
@@ -47,6 +48,7 @@ _FINISH = Step("finish", Priority.FINISH, Repeat.LOOK)
 _RECORD = Step("record", Priority.RECORDING, Repeat.KEY)  # attaching again replaces the file
 _UTM = Step("utm", Priority.RECORDING, Repeat.KEY)  # the same tags once more
 _USER = Step("user", Priority.RECORDING, Repeat.KEY)  # the same person once more
+_WITHDRAW = Step("withdraw", Priority.POP_UP, Repeat.KEY)  # what is hidden or deleted stays so
 
 HIDDEN = "hidden_number"
 
@@ -102,6 +104,13 @@ def _plan_rest(job: Job) -> Step | None:
     return _UTM if notes.get("utm") == "later" and tags.command(job) else None
 
 
+def withdraw(job: Job, doubtful: str) -> Step | None:
+    """Of a card that may have been opened the CALL_ID is asked for first: registering once more tells it."""
+    if doubtful == "register" and not people.call_id(job):
+        return _REGISTER_LIVE
+    return _WITHDRAW if people.call_id(job) and not job.progress.get("withdrawn") else None
+
+
 def foresee(job: Job, step: Step) -> Mapping[str, Any] | None:
     """What it creates, and binds the call to, only Bitrix24 knows."""
     if step.name == "register":
@@ -124,6 +133,7 @@ _STEPS: Mapping[str, tuple[Callable[[Job], Group], Callable[[Job, Answers], Resu
     "user": (steps.correct_user, steps.user_corrected),
     "record": (recordings.record, recordings.recorded),
     "utm": (tags.write, tags.written),
+    "withdraw": (steps.withdraw, steps.withdrawn),
 }
 
 

@@ -97,8 +97,13 @@ def _client(matches: Sequence[wire.Match], deals: Any) -> ClientMatch:
         manager=first.ASSIGNED_BY_ID or manager.ID,
         manager_extension=manager.USER_PHONE_INNER,
         manager_at_work=_AT_WORK.get(manager.TIMEMAN_STATUS),
-        link=f"/crm/{first.CRM_ENTITY_TYPE.lower()}/details/{first.CRM_ENTITY_ID}/",
+        link=link(first.CRM_ENTITY_TYPE, first.CRM_ENTITY_ID),
         deals=tuple(deal.TITLE or deal.ID for deal in wire.rows(wire.Deal, deals)) if is_contact else (),
         company=company.NAME if company else "",
         others=tuple(f"{match.CRM_ENTITY_TYPE}:{match.CRM_ENTITY_ID} {match.NAME}".strip() for match in others),
     )
+
+
+def link(kind: str, number: str) -> str:
+    """The page of a record, relative to the portal's address."""
+    return f"/crm/{kind.lower()}/details/{number}/"

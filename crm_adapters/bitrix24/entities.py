@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext_noop as _
 
 from crm_adapters.base import Trace
-from outbound.errors import Rejected
+from outbound.errors import OutboundError, Rejected
 
 from . import address
 from .rest import Command, Portal
@@ -24,6 +24,16 @@ def update(kind: str, number: int, fields: Mapping[str, Any]) -> Command:
 def update_activity(number: int, fields: Mapping[str, Any]) -> Command:
     """Change fields of an activity; they are in capitals here."""
     return Command("crm.activity.update", {"id": number, "fields": dict(fields)})
+
+
+def delete_activity(number: int) -> Command:
+    return Command("crm.activity.delete", {"id": number})
+
+
+def is_gone(error: OutboundError) -> bool:
+    """Whether what was to be deleted is not there any more."""
+    rejected = isinstance(error, Rejected)
+    return rejected and (error.code.lower() in _GONE or "not found" in error.words.lower())
 
 
 # --- What a test call left --------------------------------------------------------------------------------------------
@@ -63,5 +73,5 @@ def remove(portal: Portal, trace: Trace) -> None:
         else:
             portal.call("crm.item.delete", {"entityTypeId": TYPE_IDS[trace.kind], "id": int(trace.id)})
     except Rejected as error:
-        if error.code.lower() not in _GONE and "not found" not in error.words.lower():
+        if not is_gone(error):
             raise

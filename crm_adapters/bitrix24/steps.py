@@ -242,6 +242,30 @@ def after_finish(made: wire.Finished) -> dict[str, Any]:
     return notes
 
 
+# --- withdraw ---------------------------------------------------------------------------------------------------------
+
+
+def withdraw(job: Job) -> Group:
+    """Close what was opened for a part of another call.
+
+    A card is hidden at everybody and not finished: only `finish` writes into the statistics (b24restdocs), where the
+    call would stand twice. Of a call that is there already the activity is deleted; the statistics offer us nothing.
+    """
+    if not job.progress.get("finished"):
+        seers = people.may_see(job)
+        return {"hide": _push(HIDE, people.call_id(job), seers)} if seers else {}
+    activity = job.progress.get("activity")
+    return {"activity": entities.delete_activity(activity)} if activity else {}
+
+
+def withdrawn(_job: Job, answers: Answers) -> Result:
+    """`false` (the call is unknown) is no error, and what is deleted already is gone."""
+    for answer in answers.values():
+        if isinstance(answer, OutboundError) and not entities.is_gone(answer):
+            return answer
+    return Done({"withdrawn": True, "shown": [], "activity": 0})
+
+
 # --- user -------------------------------------------------------------------------------------------------------------
 
 

@@ -72,6 +72,16 @@ class Finished(Wire):
     ERRORS: Mapping = {}
 
 
+class Statistic(Finished):
+    """A row of `voximplant.statistic.get`, with what tells calls apart."""
+
+    CALL_TYPE: Text = ""
+    CALL_START_DATE: Text = ""
+    CALL_DURATION: Number = 0
+    PHONE_NUMBER: Text = ""
+    REST_APP_NAME: Text = ""
+
+
 class Attached(Wire):
     """The answer to `telephony.externalCall.attachRecord`: a file, or where to send it."""
 

@@ -19,15 +19,17 @@ from crm_adapters.base import (
     Request,
     Result,
     Secrets,
+    Settings,
     Step,
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, NewTask, Record
 from outbound.errors import CredentialsRefused, OutboundError, TokenExpired
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, clients, connect, directory, events, failures, forms, tokens
+from . import address, calls, clients, connect, contacts, directory, events, failures, forms, tokens
 from .api import Account
 
 
@@ -43,6 +45,8 @@ class Megaplan(Adapter):
             Capability.CLICK_TO_CALL,
             Capability.CLIENT_LOOKUP,
             Capability.USERS,
+            Capability.CONTACTS,
+            Capability.TASKS,
         }
     )
     credential_form = forms.CredentialForm
@@ -68,6 +72,7 @@ class Megaplan(Adapter):
         "attach": _("The client was bound to the call"),
         "todo": _("The communication was looked up or created"),
     }
+    contact_fields = contacts.FIELDS
     token_fields: ClassVar[tuple[str, ...]] = ("access_token", "refresh_token")
     secret_fields = frozenset({"password", "access_token", "refresh_token"})
     wire_names = {"host": "domain", "integration_uuid": "application_uuid"}
@@ -82,6 +87,9 @@ class Megaplan(Adapter):
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)
+
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        return calls.withdraw(job)
 
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         return calls.perform(Account.of(http, secrets), batch)
@@ -116,6 +124,18 @@ class Megaplan(Adapter):
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return clients.find(Account.of(http, secrets), phone, deadline)
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(Account.of(http, secrets), record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(Account.of(http, secrets), record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(Account.of(http, secrets), settings, contact)
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        return contacts.add_task(Account.of(http, secrets), settings, task)
 
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         events.authenticate(request, secrets)

@@ -86,6 +86,11 @@ def _plan_rest(job: Job) -> Step | None:
     return _plan_client(job) or (_TODO if todos.wanted(job) else None)
 
 
+def withdraw(job: Job) -> Step | None:
+    """A card must get its end, and no way to delete a call is documented: a part of another one ends as what it was."""
+    return _FINISH if job.progress.get("call") and not job.progress.get("finished") else None
+
+
 def foresee(job: Job, step: Step) -> dict[str, Any] | None:
     """Whether the client is known, only Megaplan says."""
     if step.name == "register":

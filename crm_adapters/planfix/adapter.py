@@ -25,11 +25,12 @@ from crm_adapters.base import (
     Trace,
     Work,
 )
+from crm_adapters.contacts import NewContact, NewTask, Record
 from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, clients, connect, events, failures, forms, tasks, written
+from . import address, calls, clients, connect, contacts, events, failures, forms, tasks, written
 from .rest import Account
 
 _LISTS = {
@@ -51,6 +52,8 @@ class Planfix(Adapter):
             Capability.CLICK_TO_CALL,
             Capability.CLIENT_LOOKUP,
             Capability.USERS,
+            Capability.CONTACTS,
+            Capability.TASKS,
         }
     )
     credential_form = forms.CredentialForm
@@ -103,6 +106,7 @@ class Planfix(Adapter):
             pgettext_lazy("Planfix", "nobody was rung"),
         ),
     }
+    contact_fields = contacts.FIELDS
     # Our key (`token`) is shown in the form: the customer must enter it in Planfix.
     secret_fields = frozenset({"planfix_token", "rest_token"})
     wire_names = {"bearer": "rest_token"}
@@ -127,6 +131,9 @@ class Planfix(Adapter):
 
     def plan(self, job: Job) -> Step | None:
         return calls.plan(job)
+
+    def withdraw(self, job: Job, doubtful: str = "") -> Step | None:
+        return calls.withdraw(job)
 
     def perform(self, http: Http, secrets: Secrets, batch: Sequence[Work]) -> list[Result]:
         self._spend(http, secrets)
@@ -169,6 +176,23 @@ class Planfix(Adapter):
 
     def find_client(self, http: Http, secrets: Secrets, phone: str, deadline: float) -> ClientMatch | None:
         return clients.find(http, secrets, phone, deadline)
+
+    def able(self, secrets: Secrets) -> frozenset[Capability]:
+        """Contacts and tasks are REST's: its telephony API only tells names."""
+        by_rest = frozenset({Capability.CONTACTS, Capability.TASKS})
+        return self.capabilities if secrets.get("rest_token") else self.capabilities - by_rest
+
+    def read_contact(self, http: Http, secrets: Secrets, record: Record) -> dict[str, str]:
+        return contacts.read(Account.of(http, secrets), record)
+
+    def save_contact(self, http: Http, secrets: Secrets, record: Record, changes: Mapping[str, str]) -> None:
+        contacts.save(Account.of(http, secrets), record, changes)
+
+    def create_contact(self, http: Http, secrets: Secrets, settings: Settings, contact: NewContact) -> ClientMatch:
+        return contacts.create(Account.of(http, secrets), settings, contact)
+
+    def create_task(self, http: Http, secrets: Secrets, settings: Settings, task: NewTask) -> str:
+        return contacts.add_task(Account.of(http, secrets), settings, task)
 
     # --- What Planfix asks of us
 

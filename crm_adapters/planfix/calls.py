@@ -93,6 +93,12 @@ def _step(job: Job, event: Event) -> Step:
     return Step(step.name, priority, step.repeat, keeps=keeps)
 
 
+def withdraw(job: Job) -> Step | None:
+    """The windows of a part of another call are closed with the status that writes nothing."""
+    event = legs.next_to_leave(job)
+    return _step(job, event) if event else None
+
+
 def foresee(job: Job, step: Step) -> Mapping[str, Any] | None:
     """What the telephony API is told is known before; whom Planfix knows, and what it made, is not."""
     if step.name in ("ring", "accept", "leave", "finish"):

@@ -138,14 +138,23 @@ def _user(row: Mapping[str, Any]) -> CrmUser:
 # --- Changing them ----------------------------------------------------------------------------------------------------
 
 
-def create(account: Account, phone: str, call: str, *, template: str, responsible: Sequence[str]) -> int:
-    """A contact with nothing but its number, which is its name as well: one is mandatory."""
+def create(
+    account: Account,
+    phone: str,
+    key: str,
+    *,
+    template: str,
+    responsible: Sequence[str],
+    more: Mapping[str, str] | None = None,
+) -> int:
+    """A contact with its number, which is its name as well unless `more` has one: a name is mandatory."""
     body: dict[str, Any] = {"template": {"id": int(template)}} if template else {}
     body |= {
         "name": phone,
         "isCompany": False,
         "phones": [{"number": people.digits(phone), "type": 1}],
-        "sourceObjectId": call,
+        "sourceObjectId": key,
+        **(more or {}),
     }
     if responsible:
         body["supervisors"] = rest.people(responsible)

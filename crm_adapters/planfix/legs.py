@@ -104,6 +104,13 @@ def _ending(job: Job, legs: Mapping[str, str]) -> Event | None:
     return Event(COMPLETED, ext, final_status(job.facts))
 
 
+def next_to_leave(job: Job) -> Event | None:
+    """Whose window is still open, of a call that is not to be written."""
+    if job.progress.get("status"):
+        return None
+    return next((Event(COMPLETED, ext, CANCELLED) for ext, state in known(job).items() if state != LEFT), None)
+
+
 def final_status(facts: CallFacts) -> str:
     """`status` of the last event: an incoming call that nobody took is `Missed` however it ended."""
     if facts.outcome == "answered":

@@ -61,12 +61,12 @@ def scope_of(view: Any, method: str) -> str:
 def company_of(request: Request) -> Company:
     """The company that a request is about. Raises a `Problem` where a partner names none or somebody else's."""
     key = key_of(request)
-    named = request.headers.get(COMPANY, "")
+    named = request.headers.get(COMPANY)
     rows = keys.companies_of(key)
-    if not named and not key.company_id:
+    if named is None and not key.company_id:
         raise Problem("company_required")
     try:
-        row = rows.filter(uuid=named).first() if named else rows.first()
+        row = rows.first() if named is None else rows.filter(uuid=named).first()
     except ValidationError:
         row = None
     if row is None:

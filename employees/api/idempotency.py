@@ -7,7 +7,6 @@ since nobody knows what became of it.
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.http import HttpResponse
@@ -17,10 +16,10 @@ from rest_framework.request import Request
 from employees.models import KeptAnswer
 
 from .access import key_of
+from .keeping import ANSWERS_KEPT
 from .problems import Problem
 
 HEADER = "Idempotency-Key"
-KEPT = timedelta(hours=24)
 LONGEST = 255
 
 
@@ -29,18 +28,19 @@ def begin(request: Request) -> KeptAnswer | None:
 
     Raises a `Problem` where the key is another request's, or its request is not answered.
     """
-    key = request.headers.get(HEADER, "")
-    if not key or request.method != "POST":
+    key = request.headers.get(HEADER)
+    if key is None or request.method != "POST":
         return None
-    if len(key) > LONGEST:
-        raise Problem("malformed", f"{HEADER}: at most {LONGEST} characters")
+    if not 1 <= len(key) <= LONGEST:
+        raise Problem("malformed", f"{HEADER}: 1…{LONGEST} characters")
     asked = _digest(request)
-    KeptAnswer.objects.filter(api_key=key_of(request), idempotency_key=key, at__lt=timezone.now() - KEPT).delete()
+    ours = {"api_key": key_of(request), "idempotency_key": key}
+    KeptAnswer.objects.filter(**ours, at__lt=timezone.now() - ANSWERS_KEPT).delete()
     try:
         with transaction.atomic():
-            return KeptAnswer.objects.create(api_key=key_of(request), idempotency_key=key, asked=asked)
+            return KeptAnswer.objects.create(**ours, asked=asked)
     except IntegrityError:
-        row = KeptAnswer.objects.get(api_key=key_of(request), idempotency_key=key)
+        row = KeptAnswer.objects.get(**ours)
     if row.asked != asked:
         raise Problem("idempotency_key_reused")
     if row.status is None:
@@ -62,10 +62,6 @@ def keep(row: KeptAnswer, response: HttpResponse) -> None:
     row.status, row.body = response.status_code, response.content.decode()
     row.content_type = response.headers.get("Content-Type", "")
     row.save(update_fields=["status", "body", "content_type"])
-
-
-def delete_old() -> None:
-    KeptAnswer.objects.filter(at__lt=timezone.now() - KEPT).delete()
 
 
 def _digest(request: Request) -> str:

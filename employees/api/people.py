@@ -118,12 +118,17 @@ class Members(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Resource)
 
 
 class InvitationSerializer(serializers.ModelSerializer):
-    link = serializers.CharField(read_only=True, required=False, help_text="To be handed on; told this once.")
-
     class Meta:
         model = Invitation
-        fields = ["uuid", "email", "role", "created_at", "expires_at", "link"]
+        fields = ["uuid", "email", "role", "created_at", "expires_at"]
         read_only_fields = ["uuid", "created_at", "expires_at"]
+
+
+class NewInvitationSerializer(InvitationSerializer):
+    link = serializers.CharField(read_only=True, help_text="To be handed on; told this once.")
+
+    class Meta(InvitationSerializer.Meta):
+        fields = [*InvitationSerializer.Meta.fields, "link"]
 
 
 class Invitations(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, Resource):
@@ -136,6 +141,7 @@ class Invitations(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Destr
     def get_queryset(self) -> QuerySet[Invitation]:
         return self.mine(Invitation).filter(accepted_at=None)
 
+    @extend_schema(responses={201: NewInvitationSerializer})
     def create(self, request: Request) -> Response:
         """Invite somebody, or invite him again: the links before it end."""
         asked = self.validated()
@@ -143,7 +149,7 @@ class Invitations(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Destr
         self._may_invite(email, role)
         sent = invitations.invite(request._request, self.company, email, role, by=self.key)
         sent.invitation.link = sent.link  # type: ignore[attr-defined]
-        return Response(self.get_serializer(sent.invitation).data, status.HTTP_201_CREATED)
+        return Response(NewInvitationSerializer(sent.invitation).data, status.HTTP_201_CREATED)
 
     def _may_invite(self, email: str, role: str) -> None:
         allowed = invitations.roles_of_key(self.key)
@@ -334,7 +340,6 @@ class Extensions(Tagged, mixins.ListModelMixin, Resource):
 
 class KeySerializer(serializers.ModelSerializer):
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=[(one, one) for one in keys.SCOPES]))
-    secret = serializers.CharField(read_only=True, required=False, help_text="The whole key; told this once.")
 
     class Meta:
         model = ApiKey
@@ -348,7 +353,6 @@ class KeySerializer(serializers.ModelSerializer):
             "last_used_at",
             "created_at",
             "previous_until",
-            "secret",
         ]
         read_only_fields = ["uuid", "prefix", "revoked_at", "last_used_at", "created_at", "previous_until"]
 
@@ -356,6 +360,13 @@ class KeySerializer(serializers.ModelSerializer):
         if value and value <= timezone.now():
             raise serializers.ValidationError(_("This time has passed."))
         return value
+
+
+class NewKeySerializer(KeySerializer):
+    secret = serializers.CharField(read_only=True, help_text="The whole key; told this once.")
+
+    class Meta(KeySerializer.Meta):
+        fields = [*KeySerializer.Meta.fields, "secret"]
 
 
 class Keys(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, Resource):
@@ -369,13 +380,15 @@ class Keys(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModel
     def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(company=self.key.company, partner=self.key.partner)
 
+    @extend_schema(responses={201: NewKeySerializer})
     def create(self, request: Request) -> Response:
+        """A new key; its secret is told in this answer alone."""
         asked = self.validated()
         self._may_give(asked["scopes"])
         row, secret = keys.issue(self.key.owner, asked["name"], asked["scopes"], expires_at=asked.get("expires_at"))
         return self._told(row, secret, status.HTTP_201_CREATED)
 
-    @extend_schema(request=None, responses=KeySerializer)
+    @extend_schema(request=None, responses=NewKeySerializer)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, uuid: Any) -> Response:
         """A new secret; the old one works for 24 hours more."""
@@ -394,7 +407,7 @@ class Keys(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModel
 
     def _told(self, row: ApiKey, secret: str, code: int = status.HTTP_200_OK) -> Response:
         row.secret = secret  # type: ignore[attr-defined]
-        return Response(self.get_serializer(row).data, code)
+        return Response(NewKeySerializer(row).data, code)
 
 
 class ChangeSerializer(serializers.ModelSerializer):

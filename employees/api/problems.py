@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from django import forms
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, JsonResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
@@ -189,6 +189,8 @@ def _read(error: Exception) -> tuple[str, str, list[dict[str, str]]]:
         return error.code, error.words, error.errors
     if isinstance(error, exceptions.ValidationError):
         return "invalid", "", list(_flat(error.get_full_details()))
+    if isinstance(error, ValidationError):
+        return "invalid", "", [{"field": "", "code": "invalid", "detail": words} for words in error.messages]
     if isinstance(error, OutboundError):
         return "vendor_unreachable", error.words, []
     code = next((code for kind, code in _RAISED.items() if isinstance(error, kind)), "internal")

@@ -23,7 +23,7 @@ from employees import audit, phones
 from employees.models import ApiKey, ApiRequest, Company, KeptAnswer
 
 from . import access, idempotency
-from .problems import Problem
+from .problems import Problem, invalid
 
 M = TypeVar("M", bound=models.Model)
 
@@ -36,6 +36,17 @@ class Pages(CursorPagination):
     max_page_size = 200
     ordering = "-id"
     invalid_cursor_message = "cursor"
+
+    def get_page_size(self, request: Request) -> int:
+        asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not (asked.isdecimal() and 1 <= int(asked) <= self.max_page_size):
+            raise invalid(self.page_size_query_param, f"1…{self.max_page_size}")
+        return int(asked)
+
+    def get_schema_operation_parameters(self, view: Any) -> Any:
+        found = super().get_schema_operation_parameters(view)
+        sizes = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        return [each | {"schema": sizes} if each["name"] == self.page_size_query_param else each for each in found]
 
     def decode_cursor(self, request: Request) -> Any:
         try:
@@ -98,9 +109,10 @@ class Resource(GenericViewSet):
     lookup_field = "uuid"
     lookup_value_converter = "uuid"
     pagination_class: Any = Pages
-    action: str
+    action: str  # None where the method is not known here
 
     _kept: KeptAnswer | None = None
+    _let_in = False
 
     @property
     def key(self) -> ApiKey:
@@ -137,8 +149,14 @@ class Resource(GenericViewSet):
         with phones.shown(phones.Look()), audit.acting(None):
             return super().dispatch(request, *args, **kwargs)
 
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        self._let_in = isinstance(request.auth, ApiKey)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if self.action is None:
+            self.http_method_not_allowed(request)
         self._known_parameters(request)
         audit.act(audit.Actor(None, f"API · {self.key}", audit.address_of(request)))
         self._kept = idempotency.begin(request)
@@ -184,7 +202,7 @@ class Resource(GenericViewSet):
     def _answered(self, response: HttpResponseBase) -> None:
         if self._kept and isinstance(response, HttpResponse):
             idempotency.keep(self._kept, response)
-        if not isinstance(getattr(self.request, "auth", None), ApiKey):
+        if not self._let_in:
             return
         told = getattr(response, "data", None)
         problem = told.get("code", "") if response.status_code >= 400 and isinstance(told, dict) else ""

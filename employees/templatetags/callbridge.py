@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from employees import phones
+from employees import phones, sign_ins
+from employees.models import Change
 
 register = template.Library()
 
@@ -87,6 +88,12 @@ def field(bound: BoundField, depends: str = "", marked: str = "") -> dict[str, A
         "marked": marked,
         "may_be_forgotten": getattr(bound.field, "may_be_forgotten", False),
     }
+
+
+@register.simple_tag(takes_context=True)
+def refused_sign_ins(context: template.Context) -> list[Change]:
+    """When somebody was not let in as the person who reads this."""
+    return sign_ins.refused_lately(context["request"].user)
 
 
 @register.inclusion_tag("portal/parts/dial.html", takes_context=True)

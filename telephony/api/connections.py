@@ -26,6 +26,8 @@ from telephony.history_pages import MOST_DAYS
 from telephony.models import Connection, HistoryRun, VirtualNumber, WebhookAddress
 from telephony.providers.base import Capability
 
+CAPABILITIES = [(one, one) for one in Capability]
+
 # --- Brands -----------------------------------------------------------------------------------------------------------
 
 
@@ -33,7 +35,7 @@ class BrandSerializer(serializers.Serializer):
     slug = serializers.SlugField()
     title = serializers.CharField()
     countries = serializers.ListField(child=serializers.CharField(), help_text="ISO 3166-1 alpha-2.")
-    capabilities = serializers.ListField(child=serializers.ChoiceField(choices=[(one, one) for one in Capability]))
+    capabilities = serializers.ListField(child=serializers.ChoiceField(choices=CAPABILITIES))
     listens = serializers.BooleanField(help_text="We connect to the PBX; it need not know our address.")
 
 
@@ -97,9 +99,7 @@ class ConnectionSerializer(serializers.ModelSerializer):
     name = serializers.CharField(max_length=200, required=False, help_text="The brand's title unless told.")
     keys = serializers.DictField(required=False)
     secrets_set = serializers.ListField(child=serializers.CharField(), read_only=True)
-    capabilities = serializers.ListField(
-        child=serializers.ChoiceField(choices=[(one, one) for one in Capability]), read_only=True
-    )
+    capabilities = serializers.ListField(child=serializers.ChoiceField(choices=CAPABILITIES), read_only=True)
     webhook_url = serializers.URLField(read_only=True, allow_null=True)
 
     class Meta:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import requests
@@ -20,6 +19,7 @@ import requests
 from tests.emulators.bitrix24 import Bitrix24Emulator, Client, PortalConfig
 from tests.emulators.bitrix24.portal import Call as Card
 from tests.emulators.bitrix24.portal import User
+from tests.emulators.served import HttpServer, listening
 from tests.faults.wires import Wire, Wires
 from tests.stack import Stack, company, running, wait_until
 
@@ -212,13 +212,8 @@ class _Web(SimpleHTTPRequestHandler):
 @contextmanager
 def web_folder(folder: Path) -> Iterator[str]:
     """Its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Web, directory=str(folder)))
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(HttpServer(("127.0.0.1", 0), partial(_Web, directory=str(folder)))) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 @contextmanager

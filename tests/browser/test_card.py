@@ -83,7 +83,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         running("embedded", folder) as stack,
         sync_playwright() as playwright,
     ):
-        said = stack.provision(company(mango.url, bitrix.url))
+        told = company(mango.url, bitrix.url)
+        told["integrations"][0]["settings"]["create_entity_incoming"] = False  # people do that here
+        said = stack.provision(told)
         mango.account().hub_url = said["connections"]["pbx"]["webhook_url"]
         make_operators(
             stack, ("Flowers", "Anna", "anna@flowers.example"), ("Flowers", "Boris", "boris@flowers.example")
@@ -221,4 +223,84 @@ def test_a_card_is_not_wider_than_a_phone(desk: Desk) -> None:
     desk.go_on(call)
     expect(card(page, "000-09-61").get_by_role("button", name="Hang up")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    desk.go_on(call)
+
+
+def test_an_unknown_client_becomes_one_of_the_crm(desk: Desk) -> None:
+    """He calls, is made from the card, his data are changed, a task is set: all of it stands in the CRM."""
+    portal = desk.bitrix.portal
+    page = desk.sit_down("anna")
+    call = desk.call("incoming_direct", "79000000971")
+    desk.go_on(call)
+    mine = card(page, "000-09-71")
+    mine.get_by_text("Create the client", exact=True).click()
+    form = mine.locator("form[action$='/create/']")
+    form.get_by_label("First name").fill("Nina")
+    form.get_by_label("E-mail").fill("nina@example.com")
+    form.get_by_role("button", name="Save").press("Enter")
+    name = mine.get_by_role("link", name="Nina")
+    expect(name).to_be_visible()
+    (made,) = [row for row in portal.entities["CONTACT"].values() if row.get("NAME") == "Nina"]
+    expect(name).to_have_attribute("href", f"{desk.bitrix.url}/crm/contact/details/{made['ID']}/")
+    assert [each["VALUE"] for each in made["PHONE"]] == ["+79000000971"]
+    expect(mine.get_by_text("nina@example.com")).to_be_visible()
+
+    mine.get_by_text("Change the client's data", exact=True).click()
+    form = mine.locator("form[action$='/save/']")
+    form.get_by_label("Last name").fill("Sample")
+    form.get_by_label("Position").fill("Florist")
+    form.get_by_role("button", name="Save").click()
+    expect(mine.get_by_role("link", name="Nina Sample")).to_be_visible()
+    expect(mine.locator("dd", has_text="Florist")).to_be_visible()
+    assert (made["LAST_NAME"], made["POST"], made["NAME"]) == ("Sample", "Florist", "Nina")
+
+    mine.get_by_text("Set a task", exact=True).click()
+    form = mine.locator("form[action$='/task/']")
+    form.get_by_label("What is to be done").fill("Send prices")
+    form.get_by_role("button", name="Save").click()
+    expect(mine.get_by_text("Task in the CRM: written", exact=False)).to_be_visible()
+    (todo,) = [each for each in portal.todos if each["ownerId"] == str(made["ID"])]
+    assert todo["title"] == "Send prices"
+    desk.go_on(call)
+
+
+def test_what_the_crm_refuses_is_said_and_kept(desk: Desk) -> None:
+    portal = desk.bitrix.portal
+    portal.add_client(Client("CONTACT", 981, "Olga", ("+79000000981",), 13))
+    page = desk.sit_down("anna", width=375)
+    call = desk.call("incoming_direct", "79000000981")
+    desk.go_on(call)
+    mine = card(page, "000-09-81")
+    mine.get_by_text("Change the client's data", exact=True).click()
+    form = mine.locator("form[action$='/save/']")
+    form.get_by_label("Last name").fill("Sample")
+    portal.entities["CONTACT"][981]["LAST_NAME"] = "Other"
+    form.get_by_role("button", name="Save").click()
+    expect(mine.get_by_text("Somebody has changed this in the CRM meanwhile", exact=False)).to_be_visible()
+    expect(form.get_by_label("Last name")).to_have_value("Sample")
+    form.get_by_role("button", name="Save").click()
+    expect(mine.get_by_text("Client's data in the CRM: written", exact=False)).to_be_visible()
+    assert portal.entities["CONTACT"][981]["LAST_NAME"] == "Sample"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    desk.go_on(call)
+
+
+def test_an_answer_that_is_lost_is_looked_for_and_nothing_is_sent_twice(desk: Desk) -> None:
+    portal = desk.bitrix.portal
+    portal.add_client(Client("CONTACT", 991, "Olga", ("+79000000991",), 13))
+    page = desk.sit_down("anna")
+    call = desk.call("incoming_direct", "79000000991")
+    desk.go_on(call)
+    mine = card(page, "000-09-91")
+    expect(mine.get_by_role("link", name="Olga")).to_be_visible()
+    mine.get_by_text("Set a task", exact=True).click()
+    form = mine.locator("form[action$='/task/']")
+    form.get_by_label("What is to be done").fill("Call back")
+    with desk.bitrix.faulty("reset", after=True, method="crm.activity.todo.add", count=1, target="all"):
+        form.get_by_role("button", name="Save").click()
+        expect(mine.get_by_text("Look in the CRM before you try again", exact=False)).to_be_visible()
+    assert [each["title"] for each in portal.todos if each["ownerId"] == "991"] == ["Call back"]
+    expect(mine.get_by_role("link", name="look")).to_have_attribute(
+        "href", f"{desk.bitrix.url}/crm/contact/details/991/"
+    )
     desk.go_on(call)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar
 
 from crm_adapters import registry
@@ -232,15 +233,16 @@ class Account:
         known = [value for name, value in self.secrets.items() if name in self.adapter.secret_fields and value]
         return Http(secrets=known, limiter=Free(), record=self.exchanges.append, allow_private=True, deadline=3.0)
 
-    def bring(self, facts: CallFacts, *, patient: bool = False) -> None:
+    def bring(self, facts: CallFacts, *, patient: bool = False, part: bool = False) -> None:
         """Everything that the CRM lacks of the call as it is now. `patient`: what may wait for more to come waits.
+        `part`: it turned out to be a part of another call, and is withdrawn.
 
         Raises what a step raises, and `Doubt`; to be called again after it.
         """
         for _step in range(MOST_STEPS):
             job = Job(facts, self.settings, self.notes.get(facts.id, {}))
-            step = self.adapter.plan(job)
             intent = self.intents.get(facts.id, "")
+            step = self.adapter.withdraw(job, intent) if part else self.adapter.plan(job)
             if intent and (step is None or step.name != intent):
                 way = Repeat.LOOK if self.adapter.can_look else Repeat.STOP
                 step = Step(intent, step.priority if step else 2, way)  # type: ignore[arg-type]
@@ -287,6 +289,11 @@ class Account:
         """A call from its first ring to its end, each change brought in at once."""
         for facts in call.changes():
             self.bring(facts, patient=not facts.finished or facts.recording_expected)
+
+    def play_until(self, call: Call, stage: int) -> None:
+        """The first changes of a call."""
+        for facts in islice(call.changes(), stage):
+            self.bring(facts, patient=True)
 
     @property
     def requests(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -13,42 +14,19 @@ from hypothesis import strategies as st
 
 from crm_adapters import registry
 from crm_adapters.base import Adapter, Capability, Job, Refused, Request, Trace
-from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
+from employees import phones
+from integrations.facts import over
+from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary, VendorFault
 from outbound.http import Http
-from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, account, counted, operated
+from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, counted
+from tests.crm_adapters.conftest import CRMS, MANAGER, SLUGS
 from tests.docs import declared
-from tests.emulators.crm import Crm, emulated
+from tests.emulators.crm import ANOTHER
 
-CRMS = emulated()
-SLUGS = sorted(CRMS)
 IDS = [kind.name.replace(" ", "-") for kind in KINDS]
-MANAGER = "102"
 MOST_REQUESTS = 40
 DIFFERENT = [kind for kind in KINDS if kind.recorded or kind.name in ("missed by a group", "missed by a known client")]
 """Kinds of calls whose requests are all that there are."""
-
-
-@pytest.fixture(scope="module")
-def audio() -> Iterator[Audio]:
-    with Audio().serving() as found:
-        yield found
-
-
-@pytest.fixture(params=SLUGS)
-def slug(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def crm(slug: str) -> Iterator[Crm]:
-    with operated(CRMS[slug]()) as found:
-        found.know(KNOWN, "Maria Known", found.users[MANAGER])
-        yield found
-
-
-@pytest.fixture
-def house(crm: Crm, slug: str) -> Account:
-    return account(crm, slug)
 
 
 def test_every_crm_has_an_emulator() -> None:
@@ -149,6 +127,50 @@ def test_whatever_becomes_of_an_answer_the_call_is_there_once(
             break
 
 
+PART = Kind("told apart", rings=("102",), talks=("102",), outcome="answered")
+
+
+def _closed(house: Account, call: Call) -> bool:
+    """Whether no card of it is open, and nothing of it stands there that did not before but an ended call."""
+    written = house.crm.calls(call.phone)
+    ended = all(each.ended for each in written) and len(written) <= house.crm.keeps_parts
+    return ended and house.crm.open_cards(call.phone) == set()
+
+
+@pytest.mark.parametrize("stage", [1, 2], ids=["rings", "talks"])
+def test_what_a_part_of_another_call_opened_is_closed(house: Account, audio: Audio, stage: int) -> None:
+    call = Call(PART, 1, house.crm, audio)
+    *_, last = islice(call.changes(), stage)
+    house.play_until(call, stage)
+    told = over(last, datetime.now(UTC))
+    house.bring(told, part=True)
+    assert _closed(house, call)
+    with counted(house) as again:
+        house.bring(told, part=True)
+    assert not again
+    assert house.crm.violations == []
+
+
+@pytest.mark.parametrize("fault", ["down", "reset", "lost", "html", "truncated"])
+def test_whatever_becomes_of_an_answer_a_part_is_closed(house: Account, audio: Audio, fault: str) -> None:
+    number = 0
+    while True:
+        number += 1
+        call = Call(PART, number, house.crm, audio)
+        assert number < MOST_REQUESTS
+        with house.crm.faulty(fault, skip=number - 1, count=1) as struck:
+            with suppress(Temporary, VendorFault, Doubt):
+                house.play_until(call, 2)
+            told = over(list(islice(call.changes(), 2))[-1], datetime.now(UTC))
+            with suppress(Temporary, VendorFault, Doubt):
+                house.bring(told, part=True)
+            with suppress(Doubt):
+                house.bring(told, part=True)
+        assert _closed(house, call) or (house.crm.told_once and struck.hits), number
+        if not struck.hits:
+            break
+
+
 def test_calls_of_many_clients_at_once(house: Account, audio: Audio) -> None:
     calls = [Call(kind, number, house.crm, audio) for number, kind in enumerate(KINDS) if not kind.known]
     changes = [list(call.changes()) for call in calls]
@@ -167,6 +189,25 @@ def test_tokens_that_are_over_are_renewed_on_the_way(house: Account, audio: Audi
         house.crm.expire()
         house.bring(facts)
     _is_right(call)
+
+
+def test_calls_that_others_wrote_are_told_from_ours(house: Account, audio: Audio) -> None:
+    if Capability.LISTS_CALLS not in house.adapter.capabilities:
+        pytest.skip("it lists no calls")
+    call = Call(Kind("of a known client", talks=("101",), outcome="answered", known=True), 1, house.crm, audio)
+    house.play(call)
+    house.crm.write_for_another(KNOWN, "in", 30, call.began)
+    since, until = call.began - timedelta(hours=1), call.began + timedelta(hours=1)
+    listed = house.adapter.calls(house.http, house.secrets, since, until)
+    ours = [each for each in listed if each.key == call.id]
+    (other,) = [each for each in listed if each not in ours]
+    assert (other.writer, other.direction, other.seconds) == (ANOTHER, "in", 30)
+    assert len(ours) == 1
+    assert ours[0].started_at == other.started_at == call.began
+    assert phones.normalise(ours[0].phone, "RU") == phones.normalise(other.phone, "RU") == KNOWN
+    assert house.adapter.number_of(house.notes[call.id]) in ("", ours[0].id)
+    assert house.adapter.calls(house.http, house.secrets, until, until + timedelta(hours=1)) == []
+    assert house.crm.violations == []
 
 
 # --- What is foreseen, and what is cleaned up

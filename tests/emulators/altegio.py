@@ -24,6 +24,12 @@ TOKEN = "11111111-2222-4333-8444-555555555555"
 LOGIN, PASSWORD = "79000000009", "demo-password"
 ACCEPT = "application/vnd.api.v2+json"
 PER_SECOND, PER_MINUTE = 5, 200
+EXISTS = "Клиент с указанным телефоном уже существует в базе"
+CLIENT_FIELDS = {
+    *("name", "phone", "email", "comment", "categories", "custom_fields"),
+    *("sex_id", "importance_id", "discount", "card", "birth_date", "sms_check", "sms_not"),
+}
+"""Those that may be sent; sums of money are the service's own."""
 
 _CALL_TYPES = ("incoming", "outgoing", "internal")
 _TYPES = {"setup": ("enable", "disable"), "event": _CALL_TYPES, "history": _CALL_TYPES}
@@ -50,6 +56,7 @@ class Chain:
     connected: bool = False
     routing: dict[str, Route] = field(default_factory=dict)
     clients: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    locations: dict[int, str] = field(default_factory=lambda: {4564: "Location"})
     pop_ups: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
 
@@ -107,7 +114,14 @@ class Emulator(Crm):
 
     def know(self, phone: str, name: str, manager: str) -> None:
         rows = self.chain.clients.setdefault(phone.lstrip("+"), [])
-        rows.append({"id": 4240880 + len(self.chain.clients), "company_id": 4564, "name": name, "email": ""})
+        number = 4240880 + len(self.chain.clients)
+        more = {"phone": phone, "discount": 10, "balance": -200, "categories": [{"id": 4, "title": "VIP"}]}
+        rows.append({"id": number, "company_id": 4564, "name": name, "email": "", "comment": "", **more})
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        (row,) = self.chain.clients[phone.lstrip("+")]
+        told = {"name": "name", "email": "email", "note": "comment"}
+        return {**{name: row.get(theirs, "") for name, theirs in told.items()}, "responsible": ""}
 
     def expire(self) -> None:
         """A user changes his password and comes back to it: the token is another one."""
@@ -217,7 +231,12 @@ class Emulator(Crm):
     @api("GET", "/api/v1/groups")
     def groups(self, asked: Asked) -> Any:
         self._trust_user(asked)
-        return _found([{"id": chain.id, "title": chain.title, "companies": []} for chain in self.chains.values()])
+        return _found([self._chain_row(chain) for chain in self.chains.values()])
+
+    @staticmethod
+    def _chain_row(chain: Chain) -> dict[str, Any]:
+        locations = [{"id": number, "title": title} for number, title in chain.locations.items()]
+        return {"id": chain.id, "title": chain.title, "companies": locations}
 
     @api("GET", "/api/v1/group/{chain}/clients/")
     def group_clients(self, asked: Asked) -> Any:
@@ -226,7 +245,61 @@ class Emulator(Crm):
         if chain is None:
             raise _refusal(403, "Access denied.")
         phone = asked.query["phone"]
-        return _found({"salon_group_id": chain.id, "phone": phone, "clients": chain.clients.get(phone, [])})
+        rows = [
+            {name: row.get(name, "") for name in ("id", "company_id", "name", "email")}
+            for row in chain.clients.get(phone, [])
+        ]
+        return _found({"salon_group_id": chain.id, "phone": phone, "clients": rows})
+
+    # --- Clients of a location
+
+    @api("GET", "/api/v1/client/{location}/{id}")
+    def client(self, asked: Asked) -> Any:
+        return _found(self._client_row(asked))
+
+    @api("PUT", "/api/v1/client/{location}/{id}")
+    def edit_client(self, asked: Asked) -> Any:
+        """Read in the strictest way: what is left out is emptied, but for sums of money, which nobody may send."""
+        row, said = self._client_row(asked), self._client_body(asked)
+        emptied = {"sex_id": 0, "importance_id": 0, "discount": 0, "card": "", "birth_date": None, "comment": ""}
+        emptied |= {"sms_check": 0, "sms_not": 0, "email": "", "custom_fields": {}, "categories": []}
+        categories = [{"id": each, "title": "VIP"} for each in said.get("categories", ())]
+        row |= {**emptied, **said, "phone": f"+{said['phone']}", "categories": categories}
+        return _found(row)
+
+    @api("POST", "/api/v1/clients/{location}")
+    def add_client(self, asked: Asked) -> Answer:
+        self._trust_user(asked)
+        location, said = int(asked.parts["location"]), self._client_body(asked)
+        chain = next((each for each in self.chains.values() if location in each.locations), None)
+        if chain is None:
+            raise _refusal(404, "Филиал не найден.")
+        rows = chain.clients.setdefault(said["phone"], [])
+        if any(row["company_id"] == location for row in rows):
+            self.violations.append("a second client")
+            raise _refusal(422, EXISTS)
+        row = {"id": 1121412 + len(rows), "company_id": location, **said, "phone": int(said["phone"])}
+        rows.append(row)
+        return Answer(201, _found(row))
+
+    def _client_row(self, asked: Asked) -> dict[str, Any]:
+        self._trust_user(asked)
+        wanted = (int(asked.parts["location"]), int(asked.parts["id"]))
+        for chain in self.chains.values():
+            for row in (each for rows in chain.clients.values() for each in rows):
+                if (row["company_id"], row["id"]) == wanted:
+                    return row
+        raise _refusal(404, "Клиент не найден.")
+
+    def _client_body(self, asked: Asked) -> dict[str, Any]:
+        said = _said(asked)
+        if not said.get("name"):
+            raise _refusal(422, "Не указано имя клиента")
+        if not 9 <= len(str(said.get("phone", ""))) <= 15 or not str(said["phone"]).isdecimal():
+            raise _refusal(422, "Телефон должен содержать от 9 до 15 цифр")
+        if strange := said.keys() - CLIENT_FIELDS:
+            self.violations.append(f"a client with {sorted(strange)}")
+        return said
 
     def _trust_user(self, asked: Asked) -> None:
         if asked.headers["authorization"].partition(", User ")[2] not in self.user_tokens.values():

@@ -17,10 +17,11 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from .crm import PEOPLE, Crm, Written
+from .crm import ANOTHER, PEOPLE, Crm, ToDo, Written
 from .served import Answer, Asked, Refusal, Told, Wire, api
 
 ACCOUNT = 31000001
@@ -43,6 +44,9 @@ _SIP = {"is_call_event_needed", "uniq", "duration", "service_code", "link", "pho
 _UNSORTED = {"request_id", "source_name", "source_uid", "metadata", "_embedded"}
 _LEAD_MORE = {"price", "status_id", "pipeline_id", "responsible_user_id", "custom_fields_values", "request_id"}
 _TASK = {"text", "complete_till", "entity_type", "entity_id"}
+_CONTACT_MORE = {"responsible_user_id", "custom_fields_values", "request_id"}
+_CODES = {"contacts": {"PHONE", "EMAIL", "POSITION"}, "companies": {"PHONE", "EMAIL", "WEB", "ADDRESS"}}
+_SEVERAL = {"PHONE", "EMAIL"}
 _TRACKING = {"UTM_SOURCE", "UTM_MEDIUM", "UTM_CAMPAIGN", "UTM_CONTENT", "UTM_TERM"}
 _HOOKS = {"add_contact", "update_contact", "delete_contact", "responsible_contact"}
 
@@ -74,6 +78,8 @@ class Client:
     leads: list[int] = field(default_factory=list)
     hidden: bool = False
     updated_at: int = 0
+    fields: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Values of its other fields, by code."""
 
 
 class Emulator(Crm):
@@ -202,6 +208,41 @@ class Emulator(Crm):
     def screens(self, phone: str) -> set[str]:
         shown = [notice for notice in self.notices if notice["phone_number"] == phone]
         return {str(user) for notice in shown for user in notice["users"]}
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        row = self._of(phone)
+        told = {"email": "EMAIL", "position": "POSITION"}
+        firsts = {name: next(iter(row.fields.get(code, ())), {}) for name, code in told.items()}
+        values = {name: str(first.get("value", "")) for name, first in firsts.items()}
+        return {"name": row.name, **values, "responsible": row.manager}
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        own = [task for task in self.tasks if task["entity_id"] == self._of(phone).id]
+        return [
+            ToDo(
+                task["text"],
+                datetime.fromtimestamp(task["complete_till"], UTC),
+                str(task.get("responsible_user_id", "")),
+            )
+            for task in own
+        ]
+
+    def _of(self, phone: str) -> Client:
+        (found,) = (row for row in self._visible() if any(_same(phone, each) for each in row.phones))
+        return found
+
+    def write_for_another(self, phone: str, direction: str, seconds: int, began: datetime) -> None:
+        where = self._where(phone)
+        assert where is not None
+        params = {
+            "uniq": f"other-{next(self._ids)}",
+            "phone": phone,
+            "duration": seconds,
+            "source": ANOTHER,
+            "link": "",
+        }
+        kind = "call_out" if direction == "out" else "call_in"
+        self._note(*where, kind, {**params, "call_status": 4}, "", int(began.timestamp()))
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self.client(phone, name, manager)
@@ -349,7 +390,10 @@ class Emulator(Crm):
             "name": row.name,
             "responsible_user_id": int(row.manager),
             "updated_at": row.updated_at,
-            "custom_fields_values": [{"field_id": 111111, "field_code": "PHONE", "values": values}],
+            "custom_fields_values": [
+                {"field_id": 111111, "field_code": "PHONE", "values": values},
+                *({"field_id": 111112, "field_code": code, "values": each} for code, each in row.fields.items()),
+            ],
             "_embedded": {"tags": [], "companies": [], "leads": [{"id": each} for each in row.leads]},
         }
 
@@ -362,13 +406,52 @@ class Emulator(Crm):
     def _patch_leads(self, asked: Asked) -> Any:
         return self._patched(asked, "leads", self.leads, {"responsible_user_id", "custom_fields_values"})
 
+    @api("POST", "/api/v4/contacts")
+    def _add_contacts(self, asked: Asked) -> Any:
+        made = []
+        for place, said in self._objects(asked, {"name"}, _CONTACT_MORE):
+            row = Client(next(self._ids), said["name"], [], str(said.get("responsible_user_id", DEFAULT)))
+            self._fill(row, said, place)
+            if any(_same(phone, each) for other in self._visible() for each in other.phones for phone in row.phones):
+                self.violations.append(f"a second contact with {row.phones}")
+            row.updated_at = int(time.time())
+            self.clients[row.id] = row
+            made.append({"id": row.id, "request_id": str(said.get("request_id", place))})
+        return {"_embedded": {"contacts": made}}
+
     @api("PATCH", "/api/v4/contacts")
     def _patch_contacts(self, asked: Asked) -> Any:
-        rows = {number: {"id": number} for number in self.clients}
-        answer = self._patched(asked, "contacts", rows, {"responsible_user_id"})
-        for said in asked.json:
-            self.clients[said["id"]].manager = str(said["responsible_user_id"])
-        return answer
+        return self._changed(asked, "contacts")
+
+    @api("PATCH", "/api/v4/companies")
+    def _patch_companies(self, asked: Asked) -> Any:
+        return self._changed(asked, "companies")
+
+    def _changed(self, asked: Asked, kind: str) -> Any:
+        for place, said in self._objects(asked, {"id"}, _CONTACT_MORE | {"name"}):
+            row = self.clients.get(said["id"])
+            if row is None or row.kind != kind:
+                raise _invalid(said, place, "id", "NotFound")
+            row.name, row.manager = said.get("name", row.name), str(said.get("responsible_user_id", row.manager))
+            self._fill(row, said, place)
+        return {"_embedded": {kind: [{"id": said["id"]} for said in asked.json]}}
+
+    def _fill(self, row: Client, said: Mapping[str, Any], place: int) -> None:
+        """A field comes with all of its values; null takes them away."""
+        for each in said.get("custom_fields_values", ()):
+            code, values = each.get("field_code"), each.get("values")
+            if code not in _CODES[row.kind] or values == []:
+                raise _invalid(said, place, "custom_fields_values.0.field_code", "NotSupportedChoice")
+            if code == "EMAIL" and any("@" not in one["value"] for one in values or ()):
+                raise _invalid(said, place, "custom_fields_values.0.values.0.value", "InvalidEmail")
+            if code not in _SEVERAL and (len(values or ()) > 1 or any("enum_code" in one for one in values or ())):
+                raise _invalid(said, place, "custom_fields_values.0.values", "NotSupportedChoice")
+            if code == "PHONE":
+                row.phones = [one["value"] for one in values or ()]
+            elif values:
+                row.fields[code] = values
+            else:
+                row.fields.pop(code, None)
 
     def _patched(self, asked: Asked, name: str, rows: dict[int, Any], fields: Collection[str]) -> Any:
         for place, said in self._objects(asked, {"id"}, fields):
@@ -442,6 +525,7 @@ class Emulator(Crm):
                 "call_in" if incoming else "call_out",
                 {"link": "", **params, **_link(said)},
                 said.get("created_by"),
+                said.get("created_at"),
             )
             named = str(said.get("request_id", place))
             made.append({"id": next(self._ids), "entity_id": entity, "entity_type": KINDS[kind], "request_id": named})
@@ -457,10 +541,18 @@ class Emulator(Crm):
                     return ("leads", active[0]) if len(active) == 1 else (kind, row.id)
         return None
 
-    def _note(self, kind: str, entity: int, note_type: str, params: Mapping[str, Any], author: Any = "") -> int:
+    def _note(
+        self,
+        kind: str,
+        entity: int,
+        note_type: str,
+        params: Mapping[str, Any],
+        author: Any = "",
+        made_at: int | None = None,
+    ) -> int:
         number = next(self._ids)
         note = {"id": number, "kind": kind, "entity_id": entity, "note_type": note_type, "params": dict(params)}
-        note["created_by"] = str(author or "")
+        note |= {"created_by": str(author or ""), "created_at": made_at or int(time.time())}
         self.notes.append({**note, "updated_at": int(time.time())})
         return number
 
@@ -472,7 +564,14 @@ class Emulator(Crm):
             self._params(said, place)
             if not self._may_note(kind, said["entity_id"]):
                 raise _invalid(said, place, "entity_id", "NotFound")
-            number = self._note(kind, said["entity_id"], said["note_type"], said["params"], said.get("created_by"))
+            number = self._note(
+                kind,
+                said["entity_id"],
+                said["note_type"],
+                said["params"],
+                said.get("created_by"),
+                said.get("created_at"),
+            )
             named = str(said.get("request_id", place))
             made.append({"id": number, "entity_id": said["entity_id"], "request_id": named})
         return {"_embedded": {"notes": made}}
@@ -578,6 +677,22 @@ class Emulator(Crm):
         kind, entities = asked.query.get("filter[entity_type]"), _values(asked, "filter[entity_id]")
         rows = [task for task in self.tasks if task["entity_type"] == kind and str(task["entity_id"]) in entities]
         return _listed(asked, "tasks", rows)
+
+    # --- One record (endpoints are tried by their functions' names, and those of notes begin alike)
+
+    @api("GET", "/api/v4/contacts/{id}")
+    def _one_contact(self, asked: Asked) -> Any:
+        return self._one(asked, "contacts")
+
+    @api("GET", "/api/v4/companies/{id}")
+    def _one_company(self, asked: Asked) -> Any:
+        return self._one(asked, "companies")
+
+    def _one(self, asked: Asked, kind: str) -> Any:
+        row = self.clients.get(int(asked.parts["id"]))
+        if row is None or row.kind != kind or row.hidden:
+            return Answer(204)
+        return self._shown(row)
 
     # --- Bodies
 

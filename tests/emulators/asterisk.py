@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Self
 
 from tests.emulators.pbx import Call, Pbx, Scenario
-from tests.emulators.served import Asked, Refusal, Wire, api
+from tests.emulators.served import Asked, Refusal, Server, Wire, api, listening
 
 USER, SECRET = "hub", "emulated-ami-secret"
 WEB_USER, WEB_PASSWORD = "listener", "emulated-web-password"
@@ -521,23 +521,13 @@ class _Ami(socketserver.BaseRequestHandler):
         return True
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 50
-
-
 @contextmanager
 def _serving(handler: type[socketserver.BaseRequestHandler], pbx: Emulator) -> Iterator[int]:
-    server = _Server(("127.0.0.1", 0), type(handler.__name__, (handler,), {"pbx": pbx}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        pbx.cut()
-        server.shutdown()
-        server.server_close()
+    with listening(Server(("127.0.0.1", 0), type(handler.__name__, (handler,), {"pbx": pbx}))) as port:
+        try:
+            yield port
+        finally:
+            pbx.cut()
 
 
 # --- MySQL's server ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request as HttpRequest
@@ -20,6 +21,8 @@ from urllib.request import urlopen
 from .pbx import Call
 from .served import Asked, Served, Told, Wire, emulators
 
+ANOTHER = "Other PBX"
+"""What another integration is called in every CRM."""
 PEOPLE = ("101", "102", "103")
 """Extensions of employees whom every emulated CRM has as users."""
 
@@ -39,6 +42,15 @@ class Written:
     recording: str = ""
     client: bool = False
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    """A task about a client as a CRM has it."""
+
+    text: str
+    due_at: datetime
+    person: str
 
 
 def digest(audio: bytes) -> str:
@@ -64,6 +76,10 @@ class Crm(Served, ABC):
     """Whether it takes calls without a client's number."""
     copies: bool = False
     """Whether it takes a copy of recordings."""
+    keeps_parts: bool = False
+    """Whether a part of a call that was told as a call of its own stays in it, ended."""
+    told_once: bool = False
+    """Whether it is told of its cards once at the most: of a request that was lost nothing is said again."""
     refused: frozenset[str] = frozenset()
     """Names of kinds of calls (`tests.crm_adapters.calls`) that it takes none of."""
 
@@ -102,6 +118,10 @@ class Crm(Served, ABC):
         """Users on whose screens a card of this phone has been."""
         return set()
 
+    def open_cards(self, phone: str) -> set[str]:
+        """Users on whose screens a card of this phone is now (of CRMs where one stays until it is closed)."""
+        return set()
+
     @abstractmethod
     def know(self, phone: str, name: str, manager: str) -> None:
         """A client that the account has: with this phone (E.164), and the user who is responsible."""
@@ -127,6 +147,18 @@ class Crm(Served, ABC):
 
     def click(self, extension: str, phone: str) -> None:
         """An employee clicks a number, and we are told (of CRMs that have `clicks`)."""
+        raise NotImplementedError
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        """The one client with this phone, by the names of `Adapter.contact_fields`, and `responsible`: who he is to."""
+        raise NotImplementedError
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        """Tasks about the client with this phone."""
+        raise NotImplementedError
+
+    def write_for_another(self, phone: str, direction: str, seconds: int, began: datetime) -> None:
+        """Another integration, `ANOTHER`, writes a call of a known client (of CRMs that list calls)."""
         raise NotImplementedError
 
     def expire(self) -> None:

@@ -48,8 +48,6 @@ class Emulator(Pbx):
     lacks_in_history = frozenset({"transferred", "missed by a group"})
     # No notification says when something happened.
     told_by_order = frozenset({"transferred", "missed by a group"})
-    # The colleague's phone rings under an id of its own before the first part says so.
-    told_apart = frozenset({"transferred"})
 
     def __init__(self, deliver: Any):
         super().__init__(deliver)

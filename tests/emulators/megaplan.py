@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from .crm import Crm, Written
+from .crm import Crm, ToDo, Written
 from .served import Asked, Refusal, Wire, api
 
 CALL_FIELDS = frozenset(
@@ -25,7 +25,12 @@ CALL_FIELDS = frozenset(
 )
 TODO_FIELDS = frozenset({"contentType", "name", "category", "responsible", "relations", "description"})
 """Those that can be set: `when` is refused in every spelling."""
-CLIENT_FIELDS = frozenset({"contentType", "firstName", "lastName", "contactInfo", "responsibles", "description"})
+CLIENT_FIELDS = frozenset({"contentType", "firstName", "middleName", "lastName", "description"}) | {
+    *("contactInfo", "responsibles")
+}
+TASK_FIELDS = frozenset({"contentType", "name", "subject", "isUrgent", "isTemplate"}) | {
+    *("responsible", "deadline", "contractor")
+}
 TYPES = ("unknown", "in", "out", "miss", "fail")
 STATES = ("unknown", "calling", "talking", "hold", "finished")
 RANK = {"unknown": 0, "calling": 1, "talking": 2, "hold": 2, "finished": 3}
@@ -56,6 +61,7 @@ class CallInfo:
 
 
 class Emulator(Crm):
+    keeps_parts = True
     users: Mapping[str, str] = {"101": "1000003", "102": "1000004", "103": "1000005"}
     default = "1000009"
     keys = frozenset({"password", "access_token", "refresh_token"})
@@ -78,6 +84,7 @@ class Emulator(Crm):
         self.call_infos: dict[str, CallInfo] = {}
         self.clients: dict[str, dict[str, Any]] = {}
         self.todos: dict[str, dict[str, Any]] = {}
+        self.tasks: dict[str, dict[str, Any]] = {}
         self.deals: dict[str, dict[str, Any]] = {}
         self.categories = {"1": ("Дело", "todo"), "3": ("Звонок", "call")}
         self.numbers = {user: number for number, user in self.users.items()}
@@ -116,6 +123,25 @@ class Emulator(Crm):
 
     def screens(self, phone: str) -> set[str]:
         return {user for call in self.call_infos.values() if f"+{call.phone}" == phone for user in call.seen}
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        client = self.clients[self._owner(phone[1:])]
+        told = {"name": "firstName", "middle_name": "middleName", "last_name": "lastName", "note": "description"}
+        emails = [str(each["value"]) for each in client["contactInfo"] if each["type"] == "email"]
+        responsible = next((each["id"] for each in client["responsibles"]), "")
+        values = {name: client.get(theirs, "") for name, theirs in told.items()}
+        return {**values, "email": next(iter(emails), ""), "responsible": responsible}
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        own = [each for each in self.tasks.values() if each["contractor"]["id"] == self._owner(phone[1:])]
+        return [
+            ToDo(each["subject"], datetime.fromisoformat(each["deadline"]["value"]), each["responsible"]["id"])
+            for each in own
+        ]
+
+    def open_cards(self, phone: str) -> set[str]:
+        going_on = [call for call in self.call_infos.values() if call.body.get("state") not in (None, "finished")]
+        return {user for call in going_on if f"+{call.phone}" == phone for user in call.seen}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self._client({"firstName": name, "contactInfo": [_contact(phone[1:])], "responsibles": [_link(manager)]})
@@ -350,9 +376,46 @@ class Emulator(Crm):
             self._knows(link)
         return _envelope(self._client(body))
 
+    @api("GET", "/api/v3/contractorHuman/{id}")
+    def get_client(self, asked: Asked) -> Any:
+        return _envelope(self._known_client(asked))
+
+    @api("POST", "/api/v3/contractorHuman/{id}")
+    def update_client(self, asked: Asked) -> Any:
+        client, body = self._known_client(asked), asked.json
+        if body.get("contentType") != "ContractorHuman":
+            raise _refusal(422, "'stdClass' is not assignable to 'ContractorHuman'")
+        self._only(body, CLIENT_FIELDS | {"id"}, "ContractorHuman")
+        if "id" not in body:
+            self.violations.append("an update without its id makes a new client")
+            return _envelope(self._client(body))
+        self._need("contactInfo" not in body, "contactInfo, of which nobody knows how it is merged")
+        client |= body
+        client["name"] = " ".join(filter(None, (client.get("firstName"), client.get("lastName"))))
+        return _envelope(client)
+
+    def _known_client(self, asked: Asked) -> dict[str, Any]:
+        if asked.parts["id"] not in self.clients:
+            raise _refusal(404, "Not found")
+        return self.clients[asked.parts["id"]]
+
+    @api("POST", "/api/v3/task")
+    def create_task(self, asked: Asked) -> Any:
+        body = asked.json
+        self._only(body, TASK_FIELDS, "Task")
+        if body.get("contentType") != "Task" or not body.get("name") or {"isUrgent", "isTemplate"} - body.keys():
+            raise _refusal(422, "a task needs its name, isUrgent and isTemplate")
+        _moment(body.get("deadline"))
+        for link in (body.get("responsible"), body.get("contractor")):
+            self._knows(link)
+        number = self._next()
+        self.tasks[number] = body
+        return _envelope({"contentType": "Task", "id": number, **body})
+
     def _client(self, body: dict[str, Any]) -> dict[str, Any]:
         number = self._next()
-        name = body.get("firstName", "Клиент Тестовый")
+        named = (body.get("firstName", "Клиент Тестовый"), body.get("lastName"))
+        name = " ".join(filter(None, named))
         kind = {"contentType": "ContractorHuman", "id": number, "name": name, "responsibles": []}
         self.clients[number] = {**kind, **body}
         return self.clients[number]

@@ -104,9 +104,6 @@ class Pbx(Served, ABC):
     """Names of scenarios that its events tell, and its history not as they were."""
     bare_lists: bool = False
     """Whether its API answers with a list alone: then an empty one is an answer."""
-    told_apart: frozenset[str] = frozenset()
-    """Names of scenarios whose parts are told as calls before it turns out that they are one: a CRM may have shown a
-    card for a part, and has no end of it."""
     ends_at_receipt: bool = False
     """Whether its events do not say when a conversation ended: told late it seems longer, until the history is read."""
     told_by_order: frozenset[str] = frozenset({"transferred"})

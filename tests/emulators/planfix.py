@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from .crm import Crm, Written
+from .crm import Crm, ToDo, Written
 from .served import Answer, Asked, Refusal, Told, Wire, api
 
 CALL, MISSED = 4, 6
@@ -38,9 +40,10 @@ STATUSES = {
     "in": {"Success", "Missed", "Cancelled"},
     "out": {"Success", "Busy", "NoAnswer", "NotAvailable", "NotAllowed", "Cancelled"},
 }
-CONTACT = {"template", "templateId", "name", "isCompany", "phones", "supervisors", "sourceObjectId"}
+PERSON = ("name", "midname", "lastname", "email", "position", "address")
+CONTACT = {"template", "templateId", "isCompany", "phones", "supervisors", "sourceObjectId", *PERSON}
 COMMENT = {"description", "owner", "isHidden", "files", "recipients", "sourceObjectId"}
-TASK = {"template", "name", "description", "counterparty", "assignees", "sourceObjectId"}
+TASK = {"template", "name", "description", "counterparty", "assignees", "endDateTime", "sourceObjectId"}
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class Contact:
     supervisors: list[str]
     company: bool = False
     template: int = 0
+    more: dict[str, str] = field(default_factory=dict)
+    """Its other fields, by Planfix's names."""
 
 
 @dataclass(slots=True)
@@ -74,6 +79,7 @@ class Task:
     assignees: tuple[str, ...] = ()
     template: int = 0
     status: int = 2
+    ends: str = ""
 
 
 @dataclass(slots=True)
@@ -111,6 +117,7 @@ class Emulator(Crm):
     users: Mapping[str, str] = {"101": "user:5", "102": "user:7", "103": "user:9"}
     default = "user:1"
     untold = frozenset({"person"})  # «Пропущенный звонок» has no employee; whose «Звонок» is has tests of its own
+    told_once = True
     keys = frozenset({"planfix_token", "token", "rest_token"})
     clicks = True
 
@@ -190,6 +197,32 @@ class Emulator(Crm):
         calls = [call for call in self.ringing.values() if f"+{call.phone}" == phone]
         seen = (self.shorts[short] for call in calls for short in call.seen)
         return {user for user in seen if user != self.default}  # who is not in his office, and has no screen
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        row = self._of_phone(phone)
+        told = {"middle_name": "midname", "last_name": "lastname", "email": "email"}
+        values = {name: row.more.get(theirs, "") for name, theirs in told.items()}
+        more = {name: row.more.get(name, "") for name in ("position", "address")}
+        return {"name": row.name, **values, **more, "responsible": next(iter(row.supervisors), "")}
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        own = [task for task in self.tasks.values() if task.counterparty == f"contact:{self._of_phone(phone).id}"]
+        return [
+            ToDo(
+                re.sub(r"<br>|</p><p>", "\n", task.description).removeprefix("<p>").removesuffix("</p>"),
+                datetime.strptime(task.ends, "%d-%m-%Y %H:%M").replace(tzinfo=UTC),
+                next(iter(task.assignees), ""),
+            )
+            for task in own
+        ]
+
+    def _of_phone(self, phone: str) -> Contact:
+        (found,) = (row for row in self.contacts.values() if phone.lstrip("+") in row.phones)
+        return found
+
+    def open_cards(self, phone: str) -> set[str]:
+        calls = [call for call in self.ringing.values() if f"+{call.phone}" == phone]
+        return {self.shorts[short] for call in calls for short, state in call.legs.items() if state != "left"}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         self._new_contact(name, [phone.lstrip("+")], [manager])
@@ -369,6 +402,7 @@ class Emulator(Crm):
         self._rule(all(phone.isdecimal() for phone in phones), "a phone is more than digits")
         template = int((body.get("template") or {}).get("id", 0))
         contact = self._new_contact(body["name"], phones, self._people(body.get("supervisors")), template=template)
+        self._name(contact, body)
         return Answer(201, {"result": "success", "id": contact.id})
 
     @api("POST", "/rest/contact/{id}")
@@ -377,7 +411,28 @@ class Emulator(Crm):
         body = self._strict(asked.json, CONTACT)
         if "supervisors" in body:
             self.contacts[contact].supervisors = self._people(body["supervisors"])
+        self._name(self.contacts[contact], body)
         return {"result": "success"}
+
+    @api("GET", "/rest/contact/{id}")
+    def contact_get(self, asked: Asked) -> Any:
+        """What is not asked for by name does not come."""
+        row = self.contacts[self._of(asked, "contact")]
+        known = {**dict.fromkeys(PERSON, ""), **row.more, "name": row.name}
+        wanted = asked.query.get("fields", "").split(",")
+        return {
+            "result": "success",
+            "contact": {"id": row.id, **{name: known[name] for name in wanted if name in known}},
+        }
+
+    def _name(self, contact: Contact, body: Mapping[str, Any]) -> None:
+        if "name" in body and not body["name"]:
+            raise _fail(2006, "Name is empty")
+        email = body.get("email")
+        if email and any(row.more.get("email") == email for row in self.contacts.values() if row is not contact):
+            raise _fail(2004, "E-mail is used by another contact")
+        contact.name = body.get("name", contact.name)
+        contact.more |= {name: body[name] for name in PERSON if name in body and name != "name"}
 
     def _people(self, told: Any) -> list[str]:
         users = [str(each["id"]) for each in (told or {}).get("users", ())]
@@ -403,6 +458,7 @@ class Emulator(Crm):
         task.counterparty = (body.get("counterparty") or {}).get("id", "")
         task.assignees = tuple(self._people(body.get("assignees")))
         task.template = int((body.get("template") or {}).get("id", 0))
+        task.ends = (body.get("endDateTime") or {}).get("datetime", "")
         return Answer(201, {"result": "success", "id": task.id})
 
     @api("GET", "/rest/task/templates")

@@ -6,6 +6,7 @@ import json
 import pkgutil
 import re
 import socket
+import socketserver
 import struct
 import threading
 import time
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -125,6 +126,38 @@ class Endpoint(NamedTuple):
     function: Callable[[Asked], Any]
 
 
+class Server(socketserver.ThreadingTCPServer):
+    """It waits for who comes, and not also for the next look at whether to end: many of them wait in one process."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 50
+    over = False
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        while not self.over:
+            self.handle_request()
+
+
+class HttpServer(Server, HTTPServer):
+    pass
+
+
+@contextmanager
+def listening(server: Server) -> Iterator[int]:
+    """It serves meanwhile; its port."""
+    port = int(server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield port
+    finally:
+        server.over = True
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        thread.join(5)
+        server.server_close()
+
+
 class Served:
     """An API whose endpoints are methods marked with `api`."""
 
@@ -143,15 +176,9 @@ class Served:
     @contextmanager
     def serving(self) -> Iterator[Self]:
         """Its API at `url`, on a free port."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
+        with listening(HttpServer(("127.0.0.1", 0), _handler(self))) as port:
+            self.url = f"http://127.0.0.1:{port}"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
     # --- Of each vendor
 
@@ -249,6 +276,7 @@ def _encoded(status: int, body: Any) -> tuple[int, bytes, str]:
 def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one packet: a second one would wait for the first to be acknowledged
 
         def _respond(self) -> None:
             parts = urlsplit(self.path)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -124,6 +125,7 @@ class Installation:
             breaking.result()
         for role in self.stack.roles():  # whoever was killed has left leases: nobody waits for them here
             self.stack.kill(role)
+        self._hold()
         self.stack.rows("UPDATE integrations_callsync SET lease_until = NULL, lease = NULL, not_before = NULL")
         self.stack.rows("UPDATE integrations_lane SET lease_until = NULL, lease = NULL, open_at = NULL")
         self.stack.rows("UPDATE telephony_recording SET lease_until = NULL")
@@ -158,11 +160,25 @@ class Installation:
                     self.stack.kill(role)
                     self.stack.spawn(role)
                 wait_until(self.stack.ready, "the product is not back", 60)
+        while not over.wait(0.1):
+            self._hold()
 
     def _hear(self, more: int, over: threading.Event) -> None:
         """Wait for so many events more, or until all are sent."""
         enough = self._events() + more
-        wait_until(lambda: over.is_set() or self._events() >= enough, "no events come", 120)
+
+        def heard() -> bool:
+            self._hold()
+            return over.is_set() or self._events() >= enough
+
+        wait_until(heard, "no events come", 120, every=0.1)
+
+    def _hold(self) -> None:
+        """What waits for a recording that may come waits on, however long this machine takes to start the product anew:
+        in `_quiet` it waits no longer."""
+        soon = f"{datetime.now(UTC) + timedelta(seconds=2):%Y-%m-%d %H:%M:%S+00:00}"
+        waits = "state = 'wanted' AND wanted > noted AND due_at > %s AND due_at < '2100-01-01'"
+        self.stack.rows(f"UPDATE integrations_callsync SET due_at = '2100-01-01' WHERE {waits}", soon)
 
     def _events(self) -> int:
         return int(self.stack.row("SELECT count(*) AS n FROM telephony_inboxevent")["n"])
@@ -203,15 +219,16 @@ def test_every_call_is_here_once_and_in_the_crm_once(ended: tuple[Installation, 
         rows = installation.stack.rows(CALLS, call.id, name)
         assert len(rows) == 1, call
         assert call.agrees(rows[0]), (call.scenario.name, call.truth, {each: rows[0][each] for each in call.truth})
-        (sync,) = installation.stack.rows("SELECT * FROM integrations_callsync WHERE call_id = %s", rows[0]["id"])
+        syncs = installation.stack.rows("SELECT * FROM integrations_callsync WHERE call_id = %s", rows[0]["id"])
+        (sync,) = [each for each in syncs if each["part"] is None]
+        assert [each for each in syncs if each["wanted"] != each["noted"]] == []
         _compare(side, call, sync)
     assert [each for each in side.crm.violations if "record_url_failed" not in str(each)] == []
 
 
 def _compare(side: Side, call: Call, sync: dict[str, Any]) -> None:
     written = list(side.crm.calls(f"+{call.client}"))
-    if call.scenario.name in side.line.pbx.told_apart:
-        written = [each for each in written if each.ended]
+    assert side.crm.told_once or side.crm.open_cards(f"+{call.client}") == set(), call
     if call.scenario.hidden and side.crm.takes_hidden:
         assert (sync["reason"], sync["error"], sync["noted"] > 0) == ("", "", True), call
         return

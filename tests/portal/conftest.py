@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -52,6 +51,9 @@ def build(name: str) -> World:
         author=world.member.user,
         text=f"{name} comment",
     )
+    world.task = make.TaskFactory(
+        company=world.company, client_phone=world.call.client_phone, call=world.call.uuid, text=f"{name} task"
+    )
     world.recording = make.RecordingFactory(call=world.call, content=AUDIO)
     world.credential = make.CredentialFactory(company=world.company, name=f"{name} credential")
     world.integration = make.IntegrationFactory(
@@ -89,12 +91,6 @@ def signed_in(db: None) -> Callable[..., Client]:
 @pytest.fixture
 def owner(mine: World, signed_in: Callable[..., Client]) -> Client:
     return signed_in(mine.company)
-
-
-@pytest.fixture(autouse=True)
-def quick_passwords(settings: Any) -> None:
-    """The real hasher takes its time on purpose."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)

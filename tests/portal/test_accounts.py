@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from crm_adapters.bitrix24.adapter import Bitrix24
 from employees.models import Employee, Extension
-from integrations import account_pages
+from integrations import accounts
 from integrations.models import Credential
 from outbound.errors import Temporary
 from telephony.models import Connection, VirtualNumber, WebhookAddress
@@ -200,7 +200,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return {"access_token": "fresh-token", "refresh_token": "fresh-refresh"}
 
     monkeypatch.setattr(Bitrix24, "authorised", authorised)
-    monkeypatch.setattr(account_pages.crm_setup, "prepare", lambda row: asked.append("prepared"))
+    monkeypatch.setattr(accounts.crm_setup, "prepare", lambda row: asked.append("prepared"))
     return asked
 
 
@@ -228,6 +228,6 @@ def test_a_set_up_that_fails_is_told(mine: World, owner: Client, monkeypatch: py
     def fail(row: Credential) -> None:
         raise Temporary("the portal is down")
 
-    monkeypatch.setattr(account_pages.crm_setup, "prepare", fail)
+    monkeypatch.setattr(accounts.crm_setup, "prepare", fail)
     where = reverse("portal:credential_prepare", args=[mine.credential.uuid])
     assert "the portal is down" in owner.post(where, follow=True).content.decode()

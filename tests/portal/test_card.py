@@ -14,11 +14,12 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from clients.models import Client, Comment
+from clients.models import Client, Comment, Task
 from employees.models import Membership, Role
 from employees.sites import PortalRequest
 from integrations import lookups
 from integrations.actors import look_up_client
+from integrations.models import CardWrite
 from outbound.errors import OutboundError, Temporary
 from telephony import commands, inbox, live
 from telephony.models import Call, Command
@@ -197,10 +198,17 @@ def test_whom_a_crm_does_not_know_is_said(mine: World, operator: Browser, monkey
 
 
 def test_what_the_book_has_fresh_is_not_asked_for(mine: World, operator: Browser) -> None:
-    client = make.ClientFactory(company=mine.company, source=mine.credential.source, link="/crm/contact/1/")
+    client = make.ClientFactory(
+        company=mine.company,
+        source=mine.credential.source,
+        link="/crm/contact/1/",
+        details={"email": "nina@example.com"},
+        detailed_at=timezone.now(),
+    )
     make.ClientPhoneFactory(client=client, phone="+79261112233")
     text = part(operator, a_call(mine))
     assert "is being asked" not in text
+    assert "nina@example.com" in text
     assert f'href="https://{mine.credential.domain}/crm/contact/1/"' in text
     assert lookups.begins(mine.credential, "+79261112233")
 
@@ -325,3 +333,209 @@ def test_without_a_cache_there_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(cache, "get", broken)
     assert live._read_mark() == ""
+
+
+# --- What is written into CRMs ----------------------------------------------------------------------------------------
+
+
+def known(world: World, phone: str = "+79261112233", **details: str) -> Any:
+    """A client of the CRM, with fields that were read just now."""
+    client = make.ClientFactory(
+        company=world.company, source=world.credential.source, details=details, detailed_at=timezone.now()
+    )
+    make.ClientPhoneFactory(client=client, phone=phone)
+    return client
+
+
+def nobody(world: World, call: Call, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CRM has said that it does not know the caller."""
+    monkeypatch.setattr(type(world.credential.adapter), "find_client", lambda *_: None)
+    part(browser, call)
+    look_up_client.fn(call.pk, world.credential.pk)
+
+
+def written(world: World, call: Call, kind: str) -> str:
+    return reverse("portal:card_write", args=[call.uuid, world.integration.uuid, kind])
+
+
+def sent(text: str, kind: str) -> dict[str, str]:
+    """The hidden fields of a card's form, as a browser sends them."""
+    found = re.search(rf'action="[^"]*/crm/[^"]*/{kind}/".*?</form>', text, re.DOTALL)
+    assert found, kind
+    return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', found[0]))
+
+
+def test_who_is_unknown_can_be_made_by_who_may_work(
+    mine: World, operator: Browser, signed_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = a_call(mine)
+    assert "Create the client" not in part(operator, call)  # the CRM is being asked
+    nobody(mine, call, operator, monkeypatch)
+    form = sent(part(operator, call), "create")
+    operator.post(written(mine, call, "create"), form | {"name": "Nina", "email": "nina@example.com"})
+    row = CardWrite.objects.get()
+    assert (row.kind, row.values["name"], row.author) == ("create", "Nina", mine.member.user)
+    text = part(operator, call)
+    assert "is being written" in text
+    assert "Create the client" not in text
+    reader = signed_in(mine.company, Role.READ_ONLY, "en")
+    assert reader.post(written(mine, call, "create"), form).status_code == 403
+
+
+def test_one_form_is_sent_once(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina")
+    call = a_call(mine)
+    form = sent(part(operator, call), "task") | {"text": "Send prices", "due_at": "2027-01-01T10:00"}
+    for _time in range(2):
+        operator.post(written(mine, call, "task"), form)
+    assert CardWrite.objects.count() == 1
+
+
+def test_what_is_changed_is_noted_with_what_was_seen(mine: World, operator: Browser, owner: Browser) -> None:
+    client = known(mine, name="Nina", email="nina@example.com", note="Roses\nonly")
+    mapped = make.EmployeeMappingFactory(integration=mine.integration, employee=mine.employee, crm_user="12")
+    call = a_call(mine)
+    text = part(operator, call)
+    form = sent(text, "save") | {"name": "Nina", "email": "new@example.com", "note": "Roses\r\nonly"}
+    form["initial-note"] = "Roses\r\nonly"
+    operator.post(written(mine, call, "save"), form)
+    row = CardWrite.objects.get()
+    assert (row.values, row.before) == ({"email": "new@example.com"}, {"email": "nina@example.com"})
+    assert (row.entity, row.responsible) == (client.entity, mapped.crm_user)
+    changes = body(owner.get("/changes/"))
+    assert "new@example.com" in changes
+    assert "nina@example.com" in changes
+
+
+def test_a_form_that_changes_nothing_sends_nothing(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina")
+    call = a_call(mine)
+    operator.post(written(mine, call, "save"), sent(part(operator, call), "save") | {"name": "Nina"})
+    assert not CardWrite.objects.exists()
+
+
+def test_what_was_refused_stands_in_the_form_again(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina", email="")
+    call = a_call(mine)
+    form = sent(part(operator, call), "save") | {"name": "Nina", "email": "nobody@nowhere"}
+    operator.post(written(mine, call, "save"), form)
+    CardWrite.objects.update(state="refused", error_kind="rejected", words="The field contains an invalid address")
+    text = part(operator, call)
+    assert "The field contains an invalid address" in text
+    assert 'value="nobody@nowhere"' in text
+    assert "initial-email" not in sent(text, "save")  # it has no value: what the person saw
+    assert sent(text, "save")["token"] != form["token"]
+
+
+def test_in_doubt_the_person_is_told_to_look(mine: World, operator: Browser) -> None:
+    client = known(mine, name="Nina")
+    Client.objects.filter(pk=client.pk).update(link="/crm/contact/1/")
+    call = a_call(mine)
+    form = sent(part(operator, call), "task") | {"text": "Send prices", "due_at": "2027-01-01T10:00"}
+    operator.post(written(mine, call, "task"), form)
+    CardWrite.objects.update(state="doubt", sent_at=timezone.now())
+    text = part(operator, call)
+    assert "Look in the CRM before you try again" in text
+    assert "Set a task" in text
+
+
+def test_only_the_chosen_fields_are_shown(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina", email="nina@example.com", position="Florist")
+    mine.integration.settings["card_fields"] = ["position"]
+    mine.integration.save()
+    text = part(operator, a_call(mine))
+    assert "Florist" in text
+    assert "nina@example.com" not in text
+
+
+def test_with_no_field_chosen_records_are_left_alone(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina", email="nina@example.com")
+    mine.integration.settings["card_fields"] = []
+    mine.integration.save()
+    text = part(operator, a_call(mine))
+    assert "nina@example.com" not in text
+    assert "Change the client" not in text
+    assert "Set a task" in text
+
+
+def test_who_may_not_see_numbers_neither_sees_nor_overwrites_them(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina", note="Her sister: +7 926 555-44-33", position="Florist")
+    mine.company.hidden_from_operators = True
+    mine.company.save()
+    text = part(operator, a_call(mine))
+    assert "555-44-33" not in text
+    assert "Florist" in sent(text, "save")["initial-position"]
+    assert "initial-note" not in sent(text, "save")
+
+
+def test_nothing_is_offered_into_an_account_of_others(mine: World, theirs: World, operator: Browser) -> None:
+    call = a_call(mine)
+    for uuids in ([theirs.call.uuid, theirs.integration.uuid], [call.uuid, theirs.integration.uuid]):
+        assert operator.post(reverse("portal:card_write", args=[*uuids, "task"])).status_code == 404
+    operator.post(written(mine, call, "nonsense"), {"token": "none"})
+    assert not CardWrite.objects.exists()
+
+
+def test_an_account_that_refuses_our_keys_offers_nothing(mine: World, operator: Browser) -> None:
+    known(mine, name="Nina")
+    mine.credential.state = "refused"
+    mine.credential.save()
+    assert "/crm/" not in part(operator, a_call(mine)).replace("/crm/contact", "")
+
+
+# --- Tasks that no CRM keeps ------------------------------------------------------------------------------------------
+
+
+def test_a_task_is_kept_where_no_crm_keeps_it(mine: World, theirs: World, operator: Browser, owner: Browser) -> None:
+    mine.integration.active = False
+    mine.integration.save()
+    call = a_call(mine)
+    form = {"text": "Send <b>prices</b>", "due_at": "2020-01-01T10:00", "employee": str(mine.employee.uuid)}
+    answer = operator.post(reverse("portal:call_task", args=[call.uuid]), form, follow=True)
+    assert "The task is kept." in body(answer)
+    task = Task.objects.get(call=call.uuid)
+    assert (task.employee, task.made_by, task.client_phone) == (mine.employee, mine.member.user, call.client_phone)
+    for text in (part(operator, call), body(operator.get("/tasks/"))):
+        assert "Send &lt;b&gt;prices" in text
+        assert "theirs task" not in text
+    assert "Send &lt;b&gt;prices" not in body(owner.get("/tasks/"))  # it is neither his nor nobody's
+    assert "Send &lt;b&gt;prices" in body(owner.get("/tasks/?all"))
+    assert "Send &lt;b&gt;prices" in body(owner.get("/changes/"))
+    operator.post(reverse("portal:task_done", args=[task.uuid]))
+    assert "prices" not in part(operator, call)
+    assert "prices" in body(operator.get("/tasks/?show=done"))
+    operator.post(reverse("portal:task_reopen", args=[task.uuid]))
+    assert "prices" in part(operator, call)
+
+
+def test_a_task_for_a_person_of_others_is_refused(mine: World, theirs: World, operator: Browser) -> None:
+    call = a_call(mine)
+    form = {"text": "Send prices", "due_at": "2027-01-01T10:00", "employee": str(theirs.employee.uuid)}
+    operator.post(reverse("portal:call_task", args=[call.uuid]), form)
+    operator.post(reverse("portal:call_task", args=[call.uuid]), {"text": " ", "due_at": "soon"})
+    assert not Task.objects.filter(call=call.uuid).exists()
+
+
+def test_further_data_are_kept_where_no_crm_keeps_them(mine: World, operator: Browser) -> None:
+    mine.integration.active = False
+    mine.integration.save()
+    call = a_call(mine)
+    address = reverse("portal:call_client", args=[call.uuid])
+    operator.post(address, {"name": "Nina", "email": "nina@example.com", "note": "Roses"})
+    client = Client.objects.get(company=mine.company, source="")
+    assert client.details == {"email": "nina@example.com", "position": "", "address": "", "note": "Roses"}
+    text = part(operator, call)
+    assert "nina@example.com" in text
+    assert "Roses" in text
+
+
+def test_the_number_of_questions_does_not_grow_with_clients_and_tasks(
+    mine: World, operator: Browser, django_assert_max_num_queries: Any
+) -> None:
+    call = a_call(mine)
+    known(mine, name="Nina")
+    for _number in range(5):
+        make.TaskFactory(company=mine.company, client_phone=call.client_phone, employee=mine.employee)
+    part(operator, call)
+    with django_assert_max_num_queries(45):
+        part(operator, call)

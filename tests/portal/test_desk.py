@@ -66,7 +66,7 @@ def in_trouble(name: str) -> World:
 def test_the_worst_comes_first(desk: Client, mine: World) -> None:
     quiet = make.CompanyFactory(name="Quiet Ltd")
     worst = in_trouble("worst")
-    found = customers.worst_first()
+    found = customers.worst_first(Company.objects.all())
     assert [row.company for row in found] == [worst.company, mine.company, quiet]
     assert found[0].grave == 5
     assert not found[2].troubles
@@ -107,7 +107,7 @@ def test_the_pulse(desk: Client, mine: World) -> None:
     doubtful(mine)
     make.InboxEventFactory(connection=mine.connection, received_at=timezone.now() - timedelta(hours=3))
     make.InboxEventFactory(connection=mine.connection, path=CLOSE_PATH)  # our own word is no sign of life
-    (row,) = customers.worst_first()
+    (row,) = customers.worst_first(Company.objects.all())
     customers.attach_pulse([row])
     assert (row.calls, row.parked, row.refused) == (2, 1, 0)
     assert timezone.now() - row.connections[0].last_event > timedelta(hours=2)

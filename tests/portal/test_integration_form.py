@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from crm_adapters.base import CrmUser
 from crm_adapters.bitrix24.adapter import Bitrix24
-from integrations import account_pages, crm_lists
+from integrations import accounts, crm_lists
 from integrations.models import EmployeeMapping, Integration
 from integrations.setup import Setup
 from outbound.errors import Temporary
@@ -28,7 +28,7 @@ USERS = [
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch) -> list[CrmUser]:
     monkeypatch.setattr(Bitrix24, "users", lambda *_: USERS)
-    monkeypatch.setattr(account_pages.crm_setup, "prepare", lambda row: None)
+    monkeypatch.setattr(accounts.crm_setup, "prepare", lambda row: None)
     return USERS
 
 
@@ -132,7 +132,7 @@ def test_another_account_asks_users_anew(mine: World, owner: Client, users: list
 
 
 def test_a_silent_crm_leaves_free_text(mine: World, owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_pages.crm_setup, "prepare", lambda row: None)
+    monkeypatch.setattr(accounts.crm_setup, "prepare", lambda row: None)
     text = owner.get(reverse("portal:integration", args=[mine.integration.uuid])).content.decode()
     assert "CRM сейчас не называет своих пользователей" in text
     assert post(owner, mine, default_responsible_incoming="17").status_code == 302
@@ -174,7 +174,7 @@ def test_a_failing_set_up_is_a_warning(mine: World, owner: Client, monkeypatch: 
         raise Temporary("no route")
 
     monkeypatch.setattr(Bitrix24, "users", lambda *_: USERS)
-    monkeypatch.setattr(account_pages.crm_setup, "prepare", fail)
+    monkeypatch.setattr(accounts.crm_setup, "prepare", fail)
     response = post(owner, mine)
     assert response.status_code == 302
     assert "no route" in owner.get(response.headers["Location"]).content.decode()

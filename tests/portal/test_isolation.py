@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from employees.api import keys
 from employees.models import Role
 from employees.rights import RIGHTS
 from employees.sites import Page, portal
@@ -25,11 +26,17 @@ def _missed(world: World) -> Any:
     return make.CallFactory(connection=world.connection, outcome="missed").uuid
 
 
+def _delivery(world: World) -> list[Any]:
+    row = make.WebhookDeliveryFactory(endpoint__company=world.company, answer=f"{world.name} answer")
+    return [row.endpoint.uuid, row.event]
+
+
 def _planned(world: World) -> Any:
     return make.PlannedCallFactory(company=world.company, words=f"{world.name} words").uuid
 
 
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
+    "key": lambda w: [keys.issue(w.company, f"{w.name} key", ["people:read"])[0].uuid],
     "employee": lambda w: [w.employee.uuid],
     "employee_delete": lambda w: [w.employee.uuid],
     "member": lambda w: [w.member.pk],
@@ -41,6 +48,7 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "connection_users": lambda w: [w.connection.uuid],
     "connection_numbers_load": lambda w: [w.connection.uuid],
     "connection_numbers": lambda w: [w.connection.uuid],
+    "number_hours": lambda w: [w.connection.uuid, w.number.pk],
     "coverage": lambda w: [w.connection.uuid],
     "coverage_check": lambda w: [w.connection.uuid],
     "history_import": lambda w: [w.connection.uuid],
@@ -50,6 +58,10 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "transfer": lambda w: [w.call.uuid],
     "comment": lambda w: [w.call.uuid],
     "call_client": lambda w: [w.call.uuid],
+    "call_task": lambda w: [w.call.uuid],
+    "card_write": lambda w: [w.call.uuid, w.integration.uuid, "task"],
+    "task_done": lambda w: [w.task.uuid],
+    "task_reopen": lambda w: [w.task.uuid],
     "recording": lambda w: [w.call.uuid, w.recording.uuid],
     "recording_request": lambda w: [w.call.uuid, w.recording.uuid],
     "recording_revoke": lambda w: [w.call.uuid, w.recording.uuid],
@@ -84,6 +96,15 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "trial_clean": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
     "trial_delete": lambda w: [make.CallFactory(connection=w.connection, source="trial").uuid],
     "oauth": lambda w: ["bitrix24"],
+    "webhook": lambda w: _delivery(w)[:1],
+    "webhook_rotate": lambda w: _delivery(w)[:1],
+    "webhook_switch": lambda w: _delivery(w)[:1],
+    "webhook_delete": lambda w: _delivery(w)[:1],
+    "webhook_test": lambda w: _delivery(w)[:1],
+    "webhook_log": lambda w: _delivery(w)[:1],
+    "webhook_resend_since": lambda w: _delivery(w)[:1],
+    "webhook_delivery": _delivery,
+    "webhook_resend": _delivery,
 }
 """How to reach each page that has arguments. A new page must be added here, and is then walked by every test."""
 NO_PAGES = {"recording", "report_file", "export_file", "card_live"}

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clients.models import Client as Person
-from integrations.integration_pages import overlaps
+from integrations.overlaps import overlaps
 from tests import factories as make
 from tests.portal.conftest import World
 

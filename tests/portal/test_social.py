@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from django.test import Client
 
+from tests.stack import empty_sqlite
 from tests.test_house import python
 
 PAGE = """
@@ -29,6 +31,7 @@ def test_none_is_offered_by_itself(db: None) -> None:
 def test_one_that_is_switched_on_has_a_button(tmp_path: Path) -> None:
     where = {"DATABASE_URL": f"sqlite:///{tmp_path}/it.sqlite3", "DATA_DIR": str(tmp_path)}
     on = {**where, **KEYS, "SOCIAL_PROVIDERS": "google"}
+    shutil.copyfile(empty_sqlite(), tmp_path / "it.sqlite3")
     assert python("manage.py", "migrate", "--verbosity", "0", **on).returncode == 0
     done = python("-c", PAGE, **on)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import zoneinfo
 from collections.abc import Callable
 from datetime import timedelta
@@ -300,3 +301,17 @@ def test_the_support_page_is_for_staff(mine: World, owner: Client) -> None:
     assert owner.post("/support/unwritten/act/").status_code == 302
     assert len(parked()) == 1
     assert owner.get("/support/unwritten/").status_code == 302
+
+
+# --- Written twice ----------------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_else_writes_too_is_shown_with_what_to_do(mine: World, theirs: World, owner: Client) -> None:
+    for world, writer in ((mine, "Their <PBX>"), (theirs, "Somebody")):
+        call = make.CallFactory.create(connection=world.connection)
+        make.DoubleFactory.create(call=call, integration=world.integration, writer=writer)
+    shown = page(owner)
+    assert "Their &lt;PBX&gt;" in shown
+    assert "Somebody" not in shown
+    assert "calls stand there twice" in shown
+    assert str(mine.integration.credential.adapter.twice_help) in html.unescape(shown)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
 
 WORST = 10.0
 """Seconds within which every process must have ended."""
-BOOTED = "is booting up"
+BOOTED = '"event": "working"'
 KINDS = ("incoming_direct", "outgoing", "missed_direct", "transfer_blind")
 
 
@@ -85,7 +85,7 @@ def scene(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene
         insist(mango)
         # A lease that nobody would wait for: what was under way is handed back, not waited for.
         folder = tmp_path_factory.mktemp(f"restart-{kind}")
-        stack = exits.enter_context(running(kind, folder, SYNC_LEASE_SECONDS="600"))
+        stack = exits.enter_context(running(kind, folder, SYNC_LEASE_SECONDS="600", LOG_LEVEL="INFO"))
         made = stack.provision(company(mango.url, bitrix.url))
         mango.account().hub_url = made["connections"]["pbx"]["webhook_url"]
         yield Scene(stack, mango, bitrix)

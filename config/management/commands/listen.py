@@ -18,6 +18,7 @@ from telephony.pipeline import pipeline
 class Command(BaseCommand):
     help = "Listen to PBXs that push nothing by themselves."
     requires_migrations_checks = True
+    requires_system_checks = []  # `migrate` and `serve` have looked
 
     def handle(self, *args: Any, **options: Any) -> None:
         installation.check_encryption()

@@ -14,6 +14,7 @@ from telephony.threads import Loop
 
 class Command(BaseCommand):
     help = "Run what is to be done repeatedly (sweeps, closing of silent calls)."
+    requires_system_checks = []  # `migrate` and `serve` have looked
 
     def handle(self, *args: Any, **options: Any) -> None:
         ending = threading.Event()

@@ -35,12 +35,17 @@
     const written = (control) => control.type !== "hidden" && (control.value !== (control.defaultValue ?? ""));
     const carryOver = (before, after) => {
         const focused = before.contains(document.activeElement) ? document.activeElement : null;
-        if (before.querySelector("details[open]")) after.querySelector("details")?.setAttribute("open", "");
+        for (const details of before.querySelectorAll("details[data-details]")) {
+            const same = after.querySelector(`details[data-details="${details.dataset.details}"]`);
+            same?.toggleAttribute("open", details.open);
+        }
         for (const control of before.querySelectorAll("input, select, textarea")) {
             const same = [...after.querySelectorAll(`[name="${control.name}"]`)]
                 .find((other) => other.form?.action === control.form?.action);
             if (!same) continue;
-            if (written(control)) same.value = control.value;
+            // A form that somebody has written into stays the one that it was: sent twice, it is one.
+            const kept = control.name === "token" && [...control.form.elements].some(written);
+            if (kept || written(control)) same.value = control.value;
             if (control === focused) {
                 same.focus({ preventScroll: true });
                 if (control.selectionStart != null) same.setSelectionRange(control.selectionStart, control.selectionEnd);
@@ -135,7 +140,7 @@
         const data = new FormData(form);
         data.set("next", board.dataset.part + call);
         // What is sent is no draft any more: the stream may bring the card before the answer does.
-        const typed = [...form.elements].filter((control) => control.name && control.type !== "hidden").map((control) => [control.name, control.value]);
+        const typed = [...form.elements].filter((control) => control.name && (control.type !== "hidden" || control.name === "token")).map((control) => [control.name, control.value]);
         form.reset();
         form.closest("details")?.removeAttribute("open");
         for (const button of form.querySelectorAll("button")) button.disabled = true;

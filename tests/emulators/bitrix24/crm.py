@@ -15,8 +15,8 @@ from .portal import COMPANY, CONTACT, DEAL, LEAD, TYPE_IDS, Entity, Portal
 from .wire import ApiError, Page, Params, as_list, iso, phone_key, php_array, to_int, words
 
 FIELDS = words(
-    "TITLE NAME LAST_NAME SECOND_NAME STATUS_ID STAGE_ID SOURCE_ID SOURCE_DESCRIPTION ASSIGNED_BY_ID OPENED COMMENTS "
-    "UTM_SOURCE UTM_MEDIUM UTM_CAMPAIGN UTM_CONTENT UTM_TERM ORIGINATOR_ID ORIGIN_ID CONTACT_ID CONTACT_IDS "
+    "TITLE NAME LAST_NAME SECOND_NAME POST STATUS_ID STAGE_ID SOURCE_ID SOURCE_DESCRIPTION ASSIGNED_BY_ID OPENED "
+    "COMMENTS UTM_SOURCE UTM_MEDIUM UTM_CAMPAIGN UTM_CONTENT UTM_TERM ORIGINATOR_ID ORIGIN_ID CONTACT_ID CONTACT_IDS "
     "COMPANY_ID CATEGORY_ID OPPORTUNITY CURRENCY_ID"
 )
 NUMBERS = frozenset(words("ASSIGNED_BY_ID CONTACT_ID COMPANY_ID CATEGORY_ID"))
@@ -47,6 +47,7 @@ def _classic(portal: Portal, entity: Entity) -> dict[str, Any]:
         row[name] = value if value is None or isinstance(value, list) else str(value)
     row["DATE_CREATE"] = iso(int(entity["DATE_CREATE"]), portal.config.utc_offset)
     phones = entity.get("PHONE") or []
+    row["EMAIL"] = [{**each, "TYPE_ID": "EMAIL"} for each in entity.get("EMAIL") or []]
     row["HAS_PHONE"] = "Y" if phones else "N"
     row["PHONE"] = [
         {"ID": f"{entity['ID']}{i}", "VALUE_TYPE": p.get("VALUE_TYPE", "WORK"), "VALUE": p["VALUE"], "TYPE_ID": "PHONE"}
@@ -66,6 +67,8 @@ def _stored(fields: Params) -> Entity:
     """The known fields of a classic `fields`; unknown ones are ignored silently."""
     known: Entity = {name: fields[name] for name in FIELDS if name in fields}
     known |= {name: to_int(known[name]) for name in NUMBERS & known.keys()}
+    if "EMAIL" in fields:
+        known["EMAIL"] = [mapping(email) for email in as_list(fields["EMAIL"])]
     if "PHONE" in fields:
         phones = (mapping(phone) for phone in as_list(fields["PHONE"]))
         known["PHONE"] = [
@@ -89,10 +92,27 @@ def create(portal: Portal, kind: str, fields: Entity) -> Entity:
 
 
 def update(portal: Portal, kind: str, entity: Entity, fields: Entity) -> None:
+    if "EMAIL" in fields:
+        fields["EMAIL"] = _emails(portal, entity.get("EMAIL") or [], fields["EMAIL"])
     entity.update(fields)
     if "PHONE" in fields:
         portal.index_phones(kind, entity)
     portal.version += 1
+
+
+def _emails(portal: Portal, before: list[dict[str, str]], said: list[Params]) -> list[dict[str, str]]:
+    """A row with an id is changed (an empty value deletes it), one without is added; the others stay."""
+    rows = {each["ID"]: each for each in before}
+    for each in said:
+        value, number = str(each.get("VALUE") or ""), str(each.get("ID") or "")
+        if value and "@" not in value:
+            raise ApiError("ERROR_CORE", "The field Work e-mail contains an invalid address", 400, what="bad_email")
+        if not value:
+            rows.pop(number, None)
+            continue
+        number = number if number in rows else str(portal.next_id("email"))
+        rows[number] = {"ID": number, "VALUE": value, "VALUE_TYPE": str(each.get("VALUE_TYPE") or "WORK")}
+    return list(rows.values())
 
 
 def _list(kind: str) -> Handler:
@@ -117,24 +137,34 @@ def _get(kind: str) -> Handler:
     return handler
 
 
-for _name, _kind in (("lead", LEAD), ("contact", CONTACT), ("deal", DEAL)):
+def _update(kind: str) -> Handler:
+    def handler(ctx: Context, params: Params) -> Any:
+        entity = ctx.portal.entities[kind].get(to_int(pick(params, "id")))
+        if entity is None:
+            raise refused(f"{kind.capitalize()} is not found", "crm_not_found")
+        update(ctx.portal, kind, entity, _stored(mapping(pick(params, "fields"))))
+        return True
+
+    return handler
+
+
+for _name, _kind in (("lead", LEAD), ("contact", CONTACT), ("company", COMPANY), ("deal", DEAL)):
     rest(f"crm.{_name}.list", "crm")(_list(_kind))
     if _kind != DEAL:
         rest(f"crm.{_name}.get", "crm")(_get(_kind))
+        rest(f"crm.{_name}.update", "crm")(_update(_kind))
+
+
+@rest("crm.contact.add", "crm")
+def contact_add(ctx: Context, params: Params) -> Any:
+    fields = _stored(mapping(pick(params, "fields")))
+    fields["EMAIL"] = _emails(ctx.portal, [], fields.get("EMAIL") or [])
+    return create(ctx.portal, CONTACT, fields)["ID"]
 
 
 @rest("crm.lead.add", "crm")
 def lead_add(ctx: Context, params: Params) -> Any:
     return create(ctx.portal, LEAD, _stored(mapping(pick(params, "fields"))))["ID"]
-
-
-@rest("crm.lead.update", "crm")
-def lead_update(ctx: Context, params: Params) -> Any:
-    entity = ctx.portal.entities[LEAD].get(to_int(pick(params, "id")))
-    if entity is None:
-        raise refused("Not found", "crm_not_found")
-    update(ctx.portal, LEAD, entity, _stored(mapping(pick(params, "fields"))))
-    return True
 
 
 # --- universal methods

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Self
 
-from tests.emulators.crm import Crm, Written
+from tests.emulators.crm import ANOTHER, Crm, ToDo, Written
 
-from .portal import CONTACT, Client, PortalConfig
+from .portal import CONTACT, Client, Finish, PortalConfig
 from .portal import Call as Card
 from .server import Bitrix24Emulator
 
@@ -78,8 +79,14 @@ class Emulator(Crm):
         }
 
     def calls(self, phone: str) -> Sequence[Written]:
-        cards = [card for card in self.emulator.calls if f"+{card.phone.lstrip('+')}" == phone]
-        return [self._written(card) for card in cards]
+        """Those that stand in the statistics or on a screen: of what was registered and hidden nobody hears again."""
+        return [self._written(card) for card in self._cards(phone) if card.finish or self._seers(card)]
+
+    def _cards(self, phone: str) -> list[Card]:
+        return [card for card in self.emulator.calls if f"+{card.phone.lstrip('+')}" == phone]
+
+    def _seers(self, card: Card) -> set[str]:
+        return {str(user) for user, cards in self.emulator.portal.screens.items() if card.call_id in cards}
 
     def _written(self, card: Card) -> Written:
         direction = "out" if card.type == 1 else "in"
@@ -98,12 +105,47 @@ class Emulator(Crm):
         )
 
     def screens(self, phone: str) -> set[str]:
-        cards = [card for card in self.emulator.calls if f"+{card.phone.lstrip('+')}" == phone]
-        return {str(user) for card in cards for _, what, detail in card.history for user in _seen(what, detail)}
+        return {
+            str(user) for card in self._cards(phone) for _, what, detail in card.history for user in _seen(what, detail)
+        }
+
+    def open_cards(self, phone: str) -> set[str]:
+        return {user for card in self._cards(phone) for user in self._seers(card)}
+
+    def write_for_another(self, phone: str, direction: str, seconds: int, began: datetime) -> None:
+        portal, at = self.emulator.portal, began.timestamp()
+        number = portal.next_id("stat")
+        kind = 1 if direction == "out" else 2
+        card = Card(f"externalCall.{number}", f"other-{number}", 1, phone.lstrip("+"), kind, "", "", at, app=ANOTHER)
+        card.started = began.isoformat(timespec="seconds")
+        card.finish = Finish(number, portal.next_id("activity"), 1, seconds, ANSWERED, "", at + seconds, False)
+        portal.calls[card.call_id] = card
+        portal.rows.append(card)
+        portal.activities[card.finish.activity_id] = {"ID": card.finish.activity_id, "RESPONSIBLE_ID": 1}
 
     def know(self, phone: str, name: str, manager: str) -> None:
         portal = self.emulator.portal
         portal.add_client(Client(CONTACT, portal.next_id(CONTACT), name, (phone,), int(manager)))
+
+    def contact(self, phone: str) -> Mapping[str, str]:
+        row = self._entity(phone)
+        emails = [str(each["VALUE"]) for each in row.get("EMAIL") or []]
+        told = {"name": "NAME", "last_name": "LAST_NAME", "position": "POST", "note": "COMMENTS"}
+        values = {name: str(row.get(theirs) or "") for name, theirs in told.items()}
+        return {**values, "email": next(iter(emails), ""), "responsible": str(row["ASSIGNED_BY_ID"])}
+
+    def tasks_of(self, phone: str) -> Sequence[ToDo]:
+        number = str(self._entity(phone)["ID"])
+        own = [each for each in self.emulator.portal.todos if str(each["ownerId"]) == number]
+        return [
+            ToDo(each["description"], datetime.fromisoformat(each["deadline"]), str(each.get("responsibleId", "")))
+            for each in own
+        ]
+
+    def _entity(self, phone: str) -> Mapping[str, Any]:
+        rows = self.emulator.portal.entities[CONTACT].values()
+        (found,) = (row for row in rows if any(each["VALUE"] == phone for each in row.get("PHONE") or ()))
+        return found
 
     def install(self, handler_url: str) -> None:
         self.emulator.fire_app_install(handler_url)

@@ -226,7 +226,15 @@ class Portal:
         self.operating: dict[tuple[str, str], Operating] = {}
         self.version = 0
         self._ids = {"stat": 6, "activity": 7942, "file": 9078, LEAD: 3464, DEAL: 70, CONTACT: 659, COMPANY: 699}
-        self._ids |= {"message": 12344, "task": 3710, "comment": 998, "todo": 500, "line": 6, "transcript": 100}
+        self._ids |= {
+            "message": 12344,
+            "task": 3710,
+            "comment": 998,
+            "todo": 500,
+            "line": 6,
+            "transcript": 100,
+            "email": 4400,
+        }
         for client in config.clients:
             self.add_client(client)
         if not keep_auth:

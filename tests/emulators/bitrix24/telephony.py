@@ -592,6 +592,7 @@ def statistic_row(call: Call) -> dict[str, Any]:
         "CRM_ACTIVITY_ID": str(end.activity_id),
         "RECORD_FILE_ID": str(call.record.file_id) if call.record else None,
         "TRANSCRIPT_ID": str(call.transcript_id) if call.transcript_id else None,
+        "REST_APP_NAME": call.app,
     }
 
 

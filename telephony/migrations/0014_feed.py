@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('employees', '0005_masks'),
-        ('telephony', '0012_planner'),
+        ('telephony', '0013_hours'),
     ]
 
     operations = [

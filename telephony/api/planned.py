@@ -1,4 +1,4 @@
-"""The API's resources of what is to be done: missed calls that somebody waits to be called back for, planned calls."""
+"""The API's resource of planned calls: whom we are to call, and what about."""
 
 from __future__ import annotations
 
@@ -7,115 +7,30 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import replace_query_param
 
 from employees import phones
 from employees.api.problems import Problem, invalid
 from employees.api.resources import Mine, Resource, Tagged
 from employees.api.routes import router
 from employees.models import Employee
-from telephony import coverage, journal, missed, planner
-from telephony.missed import MissedFilter
-from telephony.models import Call, MissedNote, PlannedCall
+from telephony import planner
+from telephony.models import PlannedCall
 from telephony.planner import MOST_LINES, MOST_WORDS, Row, Wish
 
-# --- Missed calls -----------------------------------------------------------------------------------------------------
+# --- Planned calls ----------------------------------------------------------------------------------------------------
 
-LONGEST_NOTE = MissedNote._meta.get_field("words").max_length
+OPEN, DONE = "open", "done"
 
 
 class AttemptSerializer(serializers.Serializer):
     at = serializers.DateTimeField()
     who = serializers.CharField(allow_blank=True, help_text="The employee's name, else the extension.")
-
-
-class MissedCallSerializer(serializers.Serializer):
-    """A client's number, by his last missed call. `since`: when the first of these calls was missed; `attempts`: calls
-    to him since then that he did not take; `answer`: the conversation after it, and `after` how many seconds."""
-
-    call = serializers.UUIDField(source="call.uuid")
-    client_phone = serializers.CharField(source="call.client_phone")
-    client_name = serializers.CharField(source="call.who.name", default="")
-    line = serializers.CharField(source="call.virtual_number")
-    employee = serializers.UUIDField(source="call.employee.uuid", default=None, allow_null=True)
-    missed_at = serializers.DateTimeField(source="call.started_at")
-    since = serializers.DateTimeField()
-    times = serializers.IntegerField()
-    attempts = AttemptSerializer(many=True)
-    answer = serializers.UUIDField(source="answer.uuid", default=None, allow_null=True)
-    after = serializers.SerializerMethodField()
-    closed_at = serializers.DateTimeField(source="call.missed_note.at", default=None, allow_null=True)
-    note = serializers.CharField(source="call.missed_note.words", default="")
-
-    def get_after(self, row: missed.Row) -> int | None:
-        return row.after if row.answer else None
-
-
-class MissedFilters(serializers.Serializer):
-    show = serializers.ChoiceField(choices=missed.STANDINGS, default=missed.OPEN)
-    period = serializers.ChoiceField(choices=journal.PERIODS[1:], default="week", help_text="Days of the company.")
-    line = serializers.CharField(required=False, help_text="A virtual number.")
-    q = serializers.CharField(required=False, help_text="A number in any spelling, or a client's name.")
-
-
-class MissedNoteSerializer(serializers.Serializer):
-    words = serializers.CharField(max_length=LONGEST_NOTE, allow_blank=True, default="")
-
-
-class Missed(Resource):
-    """Clients who were not reached: each number once, until somebody talks with it. Named by its last missed call."""
-
-    area = "calls"
-    filters = MissedFilters
-    serializer_class = MissedCallSerializer
-
-    def get_queryset(self) -> QuerySet[Call]:
-        return missed.missed(self.company)
-
-    def list(self, request: Request) -> Response:
-        asked, (place, size) = self.parameters(), self._page()
-        with timezone.override(coverage.zone_of(self.company)):
-            chosen = MissedFilter(self.company, asked)
-            if "line" in chosen.errors:
-                raise invalid("line", _("There is no such virtual number."), "not_found")
-            page = missed.page(chosen, place, size)
-        here = request.build_absolute_uri()
-        more = replace_query_param(here, "cursor", page.older) if page.older else None
-        return Response({"next": more, "previous": None, "results": self.get_serializer(page.rows, many=True).data})
-
-    def _page(self) -> tuple[str, int]:
-        """Where it begins, and how long it is."""
-        place = self.request.query_params.get("cursor", "")
-        if place and journal.place_of(place) is None:
-            raise Problem("cursor_invalid")
-        paginator: Any = self.paginator
-        return place, paginator.get_page_size(self.request)
-
-    @extend_schema(request=MissedNoteSerializer, responses={204: None})
-    @action(detail=True, methods=["post"], serializer_class=MissedNoteSerializer)
-    def close(self, request: Request, uuid: Any) -> Response:
-        """Nobody needs to call back: this call and those of its number before it leave the list."""
-        missed.close(self.get_object(), None, self.validated()["words"])
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-    @extend_schema(request=None, responses={204: None})
-    @action(detail=True, methods=["post"])
-    def reopen(self, request: Request, uuid: Any) -> Response:
-        """It stands among the open ones again."""
-        missed.reopen(self.get_object())
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-# --- Planned calls ----------------------------------------------------------------------------------------------------
-
-OPEN, DONE = "open", "done"
 
 
 class PlannedCallSerializer(serializers.ModelSerializer):
@@ -238,5 +153,4 @@ class Planned(Tagged, mixins.ListModelMixin, Resource):
         return Response(self.get_serializer(row).data)
 
 
-router.register("missed", Missed, "missed")
 router.register("planned", Planned, "planned")
