@@ -20,7 +20,6 @@ from employees.models import Employee
 from telephony import coverage, report_pages, reports
 from telephony.report_pages import PERIODS, REPORTS, Report, ReportFilter
 
-
 POSSIBLE = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2100, 1, 1))]
 
 
