@@ -155,10 +155,15 @@ def _of_its_type(form: forms.BaseForm, sent: Mapping[str, Any], place: str) -> N
         raise Problem("invalid", errors=errors)
 
 
+def _is_text(value: Any) -> bool:
+    """Half of a pair of surrogates, which JSON can hold, is no text."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 _FITS: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
-    "array": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "array": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "string": lambda value: isinstance(value, str),
+    "string": _is_text,
 }

@@ -111,7 +111,7 @@ class Described(AutoSchema):
             codes += ["request_in_progress", "idempotency_key_reused"]
         if self.method in ("PUT", "PATCH") and self.view.tagged:
             codes.append("changed_meanwhile")
-        if self.method != "GET":
+        if self.method != "GET" or self.view.problems is not type(self.view).problems:
             codes += self.view.problems
         found: dict[str, list[str]] = {}
         for code in dict.fromkeys(codes):

@@ -22,7 +22,7 @@ from telephony.models import DIRECTIONS, OUTCOMES, STATES, Call, CallGone, Conne
 class ParticipantSerializer(serializers.ModelSerializer):
     """An employee's share in a call, in the order of the call. `why` he left, where the PBX says so."""
 
-    employee = Uuid()
+    employee = Uuid(allow_null=True)
 
     class Meta:
         model = Participant
@@ -41,8 +41,8 @@ class CallSerializer(serializers.ModelSerializer):
 
     pbx_id = serializers.CharField(source="key")
     connection = Uuid()
-    employee = Uuid()
-    client = Uuid()
+    employee = Uuid(allow_null=True)
+    client = Uuid(allow_null=True)
     client_name = serializers.CharField(source="client.name", default="", help_text="Of `client`.")
     line = serializers.CharField(source="virtual_number", help_text="The virtual number.")
     participants = ParticipantSerializer(many=True)
@@ -77,7 +77,6 @@ class CallSerializer(serializers.ModelSerializer):
             "participants",
             "recordings",
         ]
-        read_only_fields = fields
 
 
 RELATED = ["connection", "employee", "client"]

@@ -244,7 +244,7 @@ class Connections(Tagged, mixins.ListModelMixin, Resource):
         return Response(RotatedAddressSerializer({"webhook_url": address.url, "previous_until": until}).data)
 
     @extend_schema(responses=PbxUserSerializer(many=True))
-    @action(detail=True, methods=["get"], pagination_class=None)
+    @action(detail=True, methods=["get"], pagination_class=None, problems=["not_supported", "vendor_unreachable"])
     def users(self, request: Request, uuid: Any) -> Response:
         """Whom the PBX lists, asked for now (within ten seconds), and whose their extensions are. `/extensions/bulk`
         takes what you decide."""

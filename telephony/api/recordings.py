@@ -72,7 +72,7 @@ class Recordings(mixins.ListModelMixin, mixins.RetrieveModelMixin, Resource):
 
     @extend_schema(
         parameters=[RANGE],
-        responses={(200, "audio/*"): OpenApiTypes.BINARY, (206, "audio/*"): OpenApiTypes.BINARY},
+        responses={(200, "audio/*"): OpenApiTypes.BINARY, (206, "audio/*"): OpenApiTypes.BINARY, 416: None},
     )
     @action(detail=True, methods=["get"], content_negotiation_class=Anything)
     def audio(self, request: Request, uuid: Any) -> HttpResponseBase:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -17,6 +19,8 @@ from employees.api.routes import router
 from employees.models import Employee
 from telephony import coverage, report_pages, reports
 from telephony.report_pages import PERIODS, REPORTS, Report, ReportFilter
+
+POSSIBLE = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2100, 1, 1))]
 
 
 class FiguresSerializer(serializers.Serializer):
@@ -67,8 +71,8 @@ class ReportSerializer(serializers.Serializer):
 class ReportFilters(serializers.Serializer):
     """Days of the company: the first and the last one, or a period by its name; else seven days up to today."""
 
-    since = serializers.DateField(required=False)
-    until = serializers.DateField(required=False)
+    since = serializers.DateField(required=False, validators=POSSIBLE)
+    until = serializers.DateField(required=False, validators=POSSIBLE)
     period = serializers.ChoiceField(choices=PERIODS, required=False)
     limit = serializers.IntegerField(min_value=1, max_value=report_pages.WRITTEN, default=report_pages.SHOWN)
 
