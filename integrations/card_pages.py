@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy
 
 from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
-from telephony import live
-from telephony.models import Call
+from telephony import browser_phones, live
+from telephony.models import Call, Connection
 
 from . import card
 
@@ -34,7 +34,13 @@ def cards(request: PortalRequest) -> HttpResponse:
     if chosen:
         found.append(card.compose(chosen, employees))
     context |= {"cards": found, "nobody": employees == frozenset()}
-    return portal.render(request, "portal/card.html", context)
+    phone = browser_phones.of_person(company_of(request), request.user)
+    context |= {"phone": phone, "may_phone": phone or browser_phones.able(mine(request, Connection))}
+    context["troubles"] = browser_phones.TROUBLES
+    response = portal.render(request, "portal/card.html", context)
+    if phone:
+        browser_phones.allow(response, [phone.connection])
+    return response
 
 
 def _chosen(request: PortalRequest) -> Call | None:
@@ -54,4 +60,4 @@ def _of_now(request: PortalRequest, employees: frozenset[int] | None) -> list[Ca
     return list(rows[:MOST])[::-1]
 
 
-portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=2)
+portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=2, inside=("phone",))

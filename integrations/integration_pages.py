@@ -19,6 +19,7 @@ from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
 from telephony.models import Connection
 
+from . import modes
 from .account_pages import prepare, retire
 from .crm_setup import lines_of
 from .models import Credential, Integration
@@ -64,7 +65,7 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Integration, uuid=uuid)
     setup = Setup(row, request.POST if request.method == "POST" else None)
     if request.method == "POST" and setup.is_valid():
-        before = row.credential
+        before, talked = row.credential, row.active and modes.wanted(row.credential.adapter, row.settings)
         row = setup.save()
         messages.success(request, _("Saved."))
         if before != row.credential:
@@ -73,6 +74,8 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
             prepare(request, row.credential)
         else:
             retire(request, row.credential)
+            if talked:
+                prepare(request, before)  # nobody talks in its pages any more
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
             return onward(request, "portal:integration", row.uuid)
         return back(request, reverse("portal:integration", args=[row.uuid]))
@@ -123,14 +126,19 @@ def overlaps(row: Integration) -> list[Overlap]:
 def integration_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Only an integration that has written nothing: the passports of its calls need it."""
     row = my(request, Integration, uuid=uuid)
+    talked = row.active and modes.wanted(row.credential.adapter, row.settings)
     if row.syncs.exists():
         row.active = False
         row.save(update_fields=["active", "updated_at"])
         retire(request, row.credential)
+        if talked:
+            prepare(request, row.credential)
         messages.warning(request, _("Calls were written by this integration, so it was switched off and kept."))
         return redirect("portal:integration", row.uuid)
     row.delete()
     retire(request, row.credential)
+    if talked:
+        prepare(request, row.credential)
     messages.success(request, _("The integration was deleted."))
     return redirect("portal:integrations")
 

@@ -16,7 +16,7 @@ from employees.forms import defaults
 from employees.models import Company, Employee
 from telephony.models import Connection, VirtualNumber
 
-from . import crm_lists
+from . import crm_lists, modes
 from .crm_lists import Found
 from .models import Credential, EmployeeMapping, Integration
 
@@ -115,6 +115,7 @@ class Setup:
         self.house = HouseForm(self.company, data, initial=self._house_initial(post))
         self.settings = self.adapter.settings_form(data, initial=self._settings_initial())
         fill_listed_fields(self.settings, self.account)
+        modes.show(self.settings, self.adapter, Connection.objects.filter(company=self.company))
         self.lines = self._lines(data)
 
     def _chosen(self, post: QueryDict | None) -> Credential:
@@ -206,7 +207,12 @@ class Setup:
     def is_valid(self) -> bool:
         if self.asked_anew:
             return False
-        return all([self.house.is_valid(), self.settings.is_valid()])
+        if not all([self.house.is_valid(), self.settings.is_valid()]):
+            return False
+        words = modes.refusal(self.adapter, self.settings.cleaned_data, self.house.cleaned_data["connections"])
+        if words and self.adapter.browser_phone_setting:
+            self.settings.add_error(self.adapter.browser_phone_setting[0], words)
+        return not words
 
     @transaction.atomic
     def save(self) -> Integration:

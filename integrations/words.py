@@ -124,6 +124,7 @@ PURPOSES: dict[str, Any] = {
     "refused dial": gettext_lazy("Telling the CRM that a call was not made"),
     "connect": gettext_lazy("Connecting the account"),
     "clean-up": gettext_lazy("Cleaning up after a test call"),
+    "phone": gettext_lazy("Whose phone in the browser is this?"),
 }
 """What an exchange with a vendor was for."""
 

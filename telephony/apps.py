@@ -21,4 +21,14 @@ class TelephonyConfig(AppConfig):
             secret=("secrets",),
             labels=lambda row: row.protocol.form.base_fields,
         )
+        audit.watch(
+            models.BrowserPhone,
+            "browser_phone",
+            "connection",
+            "extension",
+            "login",
+            title=_("phone in the browser"),
+            secret=("password",),
+            name=lambda row: str(row.employee),
+        )
         audit.watch(models.VirtualNumber, "number", "line_name", title=_("virtual number"), name=lambda row: row.number)

@@ -23,7 +23,7 @@ from employees.rights import Right
 from employees.sites import M, PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
-from . import account_forms, commands, pulse, recordings, routing, views, words
+from . import account_forms, browser_phones, commands, pulse, recordings, routing, views, words
 from .exchanges import http_for
 from .models import Call, Connection, InboxEvent, Listening, PlannedCall, Recording
 from .providers.base import Capability, PbxUser
@@ -253,7 +253,10 @@ def _named(request: PortalRequest, model: type[M], key: str) -> M:
 
 
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
-    """The one that was chosen or that the call came by, where it can; else the first that can."""
+    """That of the phone that is switched on in this browser; else the one that was chosen or that the call came by,
+    where it can; else the first that can."""
+    if phone := browser_phones.of_this_browser(request):
+        return phone.connection
     rows = mine(request, Connection).filter(active=True)
     able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
     named = request.POST.get("connection")
@@ -267,6 +270,8 @@ def _own_extension(request: PortalRequest) -> str:
     rows = mine(request, Extension).order_by("number")
     if chosen := request.POST.get("extension"):
         return rows.filter(number=chosen).values_list("number", flat=True).first() or ""
+    if phone := browser_phones.of_this_browser(request):
+        return phone.extension
     own = rows.filter(employee__user=request.user)
     return own.values_list("number", flat=True).first() or ""
 
@@ -358,4 +363,4 @@ portal.in_menu(
 )
 
 # They register their pages.
-from . import catalogue_pages, history_pages, live_pages, planner_pages, report_pages  # noqa: E402, F401
+from . import catalogue_pages, history_pages, live_pages, phone_pages, planner_pages, report_pages  # noqa: E402, F401

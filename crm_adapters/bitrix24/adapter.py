@@ -16,6 +16,7 @@ from crm_adapters.base import (
     DialRequested,
     Event,
     Job,
+    PhonePage,
     Request,
     Result,
     Secrets,
@@ -28,7 +29,7 @@ from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest
+from . import address, calls, connect, directory, entities, events, failures, forms, oauth, rest, widget
 
 
 class Bitrix24(Adapter):
@@ -66,6 +67,7 @@ class Bitrix24(Adapter):
     )
     secret_fields = frozenset({"client_secret", "webhook_url", "access_token", "refresh_token", "application_token"})
     wire_names = {"portal": "domain"}
+    browser_phone_setting = ("telephony_mode", forms.WIDGET)
     batch_size = rest.MAX_HEAVY
     """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
 
@@ -118,7 +120,16 @@ class Bitrix24(Adapter):
         self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str], settings: Settings
     ) -> None:
         creates = bool(settings.get("create_entity_outgoing", True))
-        connect.prepare(rest.Portal.of(http, secrets), handler_url, lines, creates=creates)
+        portal, mode = rest.Portal.of(http, secrets), settings.get("telephony_mode", "")
+        connect.prepare(portal, handler_url, lines, creates=creates)
+        if mode:
+            widget.place(portal, handler_url, wanted=mode == forms.WIDGET)
+
+    def phone_page(self, request: Request, secrets: Secrets) -> PhonePage:
+        return widget.page(request, secrets)
+
+    def phone_user(self, http: Http, secrets: Secrets, says: Mapping[str, str]) -> str:
+        return widget.user(http, secrets, says)
 
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
         return directory.users(rest.Portal.of(http, secrets))
