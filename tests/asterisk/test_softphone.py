@@ -16,6 +16,7 @@ from crm_adapters.bitrix24.widget import LIBRARY
 from tests.browser.test_portal import ARGUMENTS
 from tests.conftest import needs
 from tests.emulators.bitrix24.placements import LIBRARY as PORTAL_LIBRARY
+from tests.portal.test_every_page import faults, wide
 from tests.stack import wait_until
 from tests.streams import PASSWORD, make_operators
 
@@ -197,6 +198,19 @@ def test_a_click_in_the_crm_is_answered_by_the_phone_itself(desk: Desk) -> None:
     outside.wait("over")
     scene.settle()
     scene.agrees(Truth(client, str(BROWSER), direction="out", talk=outside.talked, recorded=True))
+
+
+def test_the_panel_is_for_everybody(desk: Desk) -> None:
+    """Also for those who cannot see it, on a phone, and in the dark."""
+    page = desk.at_the_phone()
+    calling = desk.scene.lab.outside.dial(line(BROWSER), me=desk.scene.client())
+    phone(page).get_by_role("button", name="Answer").click()
+    expect(phone(page).get_by_text("conversation", exact=True)).to_be_visible()
+    phone(page).get_by_role("button", name="Mute").click()
+    phone(page).get_by_text("Keys").click()
+    assert faults(page) + faults(page, dark=True) + wide(page) == []
+    calling.hang_up()
+    expect(phone(page).locator("[data-call]")).to_be_hidden()
 
 
 def test_a_call_is_declined(desk: Desk) -> None:

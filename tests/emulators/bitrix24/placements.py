@@ -76,7 +76,7 @@ def _frame(portal: Portal, row: dict[str, str], token: Token) -> str:
     where = urlencode({"DOMAIN": portal.base_url.partition("://")[2], "PROTOCOL": "0", "LANG": "en", "APP_SID": "1"})
     fields = "".join(f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in told.items())
     return (
-        '<iframe name="worker" id="worker" hidden allow="microphone"></iframe>'
+        '<iframe name="worker" id="worker" hidden allow="geolocation *; microphone *; camera *; autoplay *;"></iframe>'
         f'<form id="load" method="post" target="worker" action="{escape(row["handler"])}?{where}">{fields}</form>'
     )
 
