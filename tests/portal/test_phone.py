@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -165,9 +166,10 @@ def test_who_is_no_employee_has_no_phone(mine: World, pbx: Connection, owner: Cl
 def test_a_call_that_a_click_asked_for_is_known(
     phone: BrowserPhone, operator: Client, changes: dict[str, Any], asked: bool
 ) -> None:
-    told = {"number": "79161234567", "extension": "101", "state": Command.State.ACCEPTED, "minutes": 0} | changes
+    told: dict[str, Any] = {"number": "79161234567", "extension": "101", "state": Command.State.ACCEPTED, "minutes": 0}
+    told |= changes
     command = commands.intend_dial(phone.connection, extension=told["extension"], phone="+79161234567")
-    moment = timezone.now() - timezone.timedelta(minutes=told["minutes"])
+    moment = timezone.now() - timedelta(minutes=told["minutes"])
     Command.objects.filter(pk=command.pk).update(state=told["state"], created_at=moment)
     answer = operator.post(reverse("portal:phone_asked"), {"number": told["number"]})
     assert answer.json() == {"asked": asked}
