@@ -5,7 +5,9 @@ Whose phone it is the CRM says of the token that it gave to the page; there is n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,23 +42,54 @@ HOUR = 60 * 60
 _refusals = Refusals()
 
 
-@csrf_exempt
-@require_POST
-@never_cache
+Door = Callable[[HttpRequest, Credential], HttpResponse]
+
+
+def _door(view: Door) -> Callable[[HttpRequest, str, str], HttpResponse]:
+    """An address of one account, for requests that prove themselves without a cookie. Strangers count by where they
+    come from, others by the account too: a whole office may sit behind one address."""
+
+    @csrf_exempt
+    @require_POST
+    @never_cache
+    @wraps(view)
+    def opened(request: HttpRequest, crm: str, token: str) -> HttpResponse:
+        remote = request.META.get("REMOTE_ADDR", "")
+        credential = _credential(crm, token)
+        who = (remote, token if credential else "")
+        try:
+            if _refusals.too_often(who):
+                raise Refused(429, "refused_too_often")
+            if credential is None:
+                raise Refused(404, "not_found")
+            answer = view(request, credential)
+        except Refused as refusal:
+            if refusal.code != "refused_too_often":
+                _refusals.note(who, crm=crm, reason=refusal.code, remote=remote)
+            reply = refusal.reply
+            return HttpResponse(reply.body, reply.content_type, reply.status, headers=dict(reply.headers))
+        _refusals.forgive(who)
+        return answer
+
+    return opened
+
+
+def _credential(crm: str, token: str) -> Credential | None:
+    found = Credential.objects.filter(crm=crm, webhook_digest=digest("crm-webhook", token)).select_related("company")
+    return found.first() if crm in registry.all_adapters() else None
+
+
+@_door
 @xframe_options_exempt
-def page(request: HttpRequest, crm: str, token: str) -> HttpResponse:
+def page(request: HttpRequest, credential: Credential) -> HttpResponse:
     """`/hooks/<crm>/<token>/phone/`: only in the CRM's own pages, and it may speak to us and to the PBX alone."""
-    try:
-        credential = _credential(request, crm, token)
-        wire = Request("POST", "phone", request.body, request.META.get("QUERY_STRING", ""))
-        shown = credential.adapter.phone_page(wire, credential.values)
-    except Refused as refusal:
-        return _refuse(request, refusal)
-    integrations = modes.in_browser(credential)
-    connections = Connection.objects.filter(integrations__in=integrations).distinct()
+    wire = Request("POST", "phone", request.body, request.META.get("QUERY_STRING", ""))
+    shown = credential.adapter.phone_page(wire, credential.values)
+    connections = Connection.objects.filter(integrations__in=modes.in_browser(credential)).distinct()
     language = shown.language if shown.language in dict(settings.LANGUAGES) else credential.company.language
     with translation.override(language):
-        context = {"shown": shown, "credential": credential, "troubles": _troubles(), "language": language}
+        troubles = {code: str(words) for code, words in browser_phones.TROUBLES.items()}
+        context = {"shown": shown, "credential": credential, "troubles": troubles, "language": language}
         response = render(request, "widget/phone.html", context)
     library = urlsplit(shown.library)
     browser_phones.allow(
@@ -70,21 +103,12 @@ def page(request: HttpRequest, crm: str, token: str) -> HttpResponse:
     return response
 
 
-def _troubles() -> dict[str, str]:
-    return {code: str(words) for code, words in browser_phones.TROUBLES.items()}
-
-
-@csrf_exempt
-@require_POST
-@never_cache
-def account(request: HttpRequest, crm: str, token: str) -> HttpResponse:
+@_door
+def account(request: HttpRequest, credential: Credential) -> HttpResponse:
     """What the phone of the CRM's user registers with, and his colleagues' extensions; empty where he has none."""
+    http = credentials.http_for(credential, purpose="phone")
     try:
-        credential = _credential(request, crm, token)
-        http = credentials.http_for(credential, purpose="phone")
         user = credential.adapter.phone_user(http, credential.values, request.POST.dict())
-    except Refused as refusal:
-        return _refuse(request, refusal)
     except OutboundError as error:
         log.warning("whose page of phones it is was not said", credential=str(credential.uuid), words=error.words)
         return JsonResponse({"error": "crm"}, status=503)
@@ -95,33 +119,23 @@ def account(request: HttpRequest, crm: str, token: str) -> HttpResponse:
     return JsonResponse(told | {"ticket": signing.dumps(phone.pk, salt=SALT), "colleagues": _colleagues(credential)})
 
 
-@csrf_exempt
-@require_POST
-@never_cache
-def asked(request: HttpRequest, crm: str, token: str) -> HttpResponse:
+@_door
+def asked(request: HttpRequest, credential: Credential) -> HttpResponse:
     """Whether the call that rings answers a click of the same person (`{"asked": true}`); his page has a ticket."""
     try:
         key = signing.loads(request.POST.get("ticket", ""), salt=SALT, max_age=DAY)
-        company = _credential(request, crm, token).company
-    except signing.BadSignature:
-        return _refuse(request, Refused(403, "bad_ticket"))
-    except Refused as refusal:
-        return _refuse(request, refusal)
-    phone = BrowserPhone.objects.filter(pk=key, company=company).select_related("connection", "company").first()
-    number = request.POST.get("number", "")[:64]
+    except signing.BadSignature as error:
+        raise Refused(403, "bad_ticket") from error
+    phones = BrowserPhone.objects.filter(pk=key, company=credential.company).select_related("connection", "company")
+    phone, number = phones.first(), request.POST.get("number", "")[:64]
     return JsonResponse({"asked": bool(phone and number and browser_phones.asked_for(phone, number))})
 
 
-@csrf_exempt
-@require_POST
-def lost(request: HttpRequest, crm: str, token: str) -> HttpResponse:
+@_door
+def lost(request: HttpRequest, credential: Credential) -> HttpResponse:
     """The CRM took our page away, because it came slowly too often: it is set up again, once an hour at the most."""
     from .actors import set_up_again
 
-    try:
-        credential = _credential(request, crm, token)
-    except Refused as refusal:
-        return _refuse(request, refusal)
     if cache.add(f"phone-page-lost:{credential.pk}", 1, HOUR):
         log.warning("the CRM took the page of phones away", credential=str(credential.uuid))
         set_up_again.send(credential.pk)
@@ -129,23 +143,6 @@ def lost(request: HttpRequest, crm: str, token: str) -> HttpResponse:
 
 
 # --- Whose it is ------------------------------------------------------------------------------------------------------
-
-
-def _credential(request: HttpRequest, crm: str, token: str) -> Credential:
-    if _refusals.too_often((request.META.get("REMOTE_ADDR", ""), "")):
-        raise Refused(429, "refused_too_often")
-    found = Credential.objects.filter(crm=crm, webhook_digest=digest("crm-webhook", token)).select_related("company")
-    credential = found.first() if crm in registry.all_adapters() else None
-    if credential is None:
-        raise Refused(404, "not_found")
-    return credential
-
-
-def _refuse(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    remote = request.META.get("REMOTE_ADDR", "")
-    _refusals.note((remote, ""), crm="phone", reason=refusal.code, remote=remote)
-    reply = refusal.reply
-    return HttpResponse(reply.body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
 
 
 def _phone(credential: Credential, user: str) -> BrowserPhone | None:

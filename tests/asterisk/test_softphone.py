@@ -288,7 +288,8 @@ def portal_page(desk: Desk) -> Iterator[Page]:
     choose_mode(desk, "Use the WebRTC widget")
     page = desk.window()
     page.context.route(LIBRARY, lambda route: route.fulfill(body=PORTAL_LIBRARY, content_type="text/javascript"))
-    with page.expect_response(lambda answer: answer.url.endswith("/phone/account/")) as told:
+    page.on("console", lambda said: print(f"{said.type}: {said.text}"))  # where something fails, this says what
+    with page.expect_response(lambda answer: answer.url.endswith("/phone/account/"), timeout=60_000) as told:
         page.goto(f"{desk.scene.bitrix.url}/desktop/{BROWSER}/")
     assert told.value.ok
     assert told.value.headers["cache-control"].count("no-store") == 1

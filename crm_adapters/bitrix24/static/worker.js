@@ -6,12 +6,17 @@ const says = read("says"), troubles = read("troubles");
 const { key, over, switched } = document.body.dataset;
 const post = async (address, fields) => {
     const answer = await fetch(address, { method: "POST", body: new URLSearchParams(fields), credentials: "omit" });
-    if (answer.status === 403) return {};
+    if (answer.status === 403) return null;
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     return answer.json();
 };
 let ours = {};
-const account = async () => { ours = await post("account/", says); return ours; };
+// The token that came with the page lives for an hour; a tab may wait for longer until it gets the phone.
+const fresh = () => new Promise((given) => { BX24.refreshAuth(({ access_token: auth }) => given({ auth })); });
+const account = async () => {
+    ours = await post("account/", says) ?? await post("account/", await fresh()) ?? {};
+    return ours;
+};
 const phone = new Phone({ key, account, sound: document.getElementById("phone-sound") });
 
 // --- The card: there is one at a time, and nothing can be said to it before it is there ---
