@@ -174,6 +174,8 @@ STORAGES: dict[str, Any] = {
     else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# A vendor's page of ours has its script in the vendor's folder.
+STATICFILES_DIRS = [(folder.parent.name, folder) for folder in sorted(BASE_DIR.glob("crm_adapters/*/static"))]
 WHITENOISE_USE_FINDERS = True
 
 # --- People -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from employees.signin import sign_in, sign_out
 from employees.sites import portal, support
+from integrations import phone_widget
 from integrations.renewal_pages import oauth_return, renew
 from integrations.webhooks import receive
 from telephony.views import by_link
@@ -19,6 +20,10 @@ urlpatterns = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("metrics", health.metrics),
+    path("hooks/<slug:crm>/<slug:token>/phone/", phone_widget.page),
+    path("hooks/<slug:crm>/<slug:token>/phone/account/", phone_widget.account),
+    path("hooks/<slug:crm>/<slug:token>/phone/asked/", phone_widget.asked),
+    path("hooks/<slug:crm>/<slug:token>/phone/lost/", phone_widget.lost),
     path("hooks/<slug:crm>/", receive),
     path("hooks/<slug:crm>/<path:path>", receive),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -317,6 +317,21 @@ class Disconnected(Event):
     """The customer removed our application in the CRM."""
 
 
+@dataclass(frozen=True, slots=True)
+class PhonePage:
+    """A page of ours that the CRM loads into its own, with the phone of whoever has signed in there.
+
+    `parent` is the origin of the CRM's pages, `library` the address of the CRM's own script and `script` our static
+    file; `says` is what the page says again to prove who looks at it, `language` the reader's (may be empty).
+    """
+
+    parent: str
+    library: str
+    script: str
+    says: Mapping[str, str]
+    language: str = ""
+
+
 class Capability(enum.StrEnum):
     POP_UP = "pop_up"
     RECORDING_LATER = "recording_later"
@@ -363,6 +378,8 @@ class Adapter(Vendor, ABC):
     """What the vendor calls a credential's field, where its name differs: vendor's name → field."""
     twice_help: ClassVar[Any] = ""
     """What a customer does when somebody else writes the same calls into this CRM (`gettext_lazy`)."""
+    browser_phone_setting: ClassVar[tuple[str, str] | None] = None
+    """The setting, and its value, with which employees talk in the CRM's own pages (`phone_page`)."""
     batch_size: ClassVar[int] = 1
     """How many steps one `perform` takes at the most."""
 
@@ -523,6 +540,16 @@ class Adapter(Vendor, ABC):
 
     def refuse_call(self, http: Http, secrets: Secrets, event: DialRequested, why: str) -> None:
         """A call that the CRM asked for could not be made: close what the CRM opened for it."""
+
+    def phone_page(self, request: Request, secrets: Secrets) -> PhonePage:
+        """The page of phones, as the CRM asks for it; raises `Refused`. Nothing of it is secret, and nobody waits for
+        the CRM."""
+        raise Refused(404, "not_found")
+
+    def phone_user(self, http: Http, secrets: Secrets, says: Mapping[str, str]) -> str:
+        """Which user of the CRM looks at the page of phones; raises `Refused`, or `outbound.errors` where the CRM
+        cannot be asked."""
+        raise Refused(404, "not_found")
 
     def handshake(self, request: Request) -> Reply | None:
         """The answer to a request that is no event (a browser asks whether it may ask, say); None for an event.

@@ -42,7 +42,7 @@ def vendor_form(
                 data[name] = str(stored[name])
     form = form_class(data, initial=shown)
     for name in secret:
-        _hide(form.fields[name], bool(stored.get(name)))
+        hide(form.fields[name], stored=bool(stored.get(name)))
     for name, label in (labels or {}).items():
         if name in form.fields:
             form.fields[name].label = label
@@ -55,7 +55,8 @@ def defaults(form: type[forms.Form]) -> dict[str, Any]:
     return {name: field.initial() if callable(field.initial) else field.initial for name, field in fields.items()}
 
 
-def _hide(field: forms.Field, stored: bool) -> None:
+def hide(field: forms.Field, *, stored: bool) -> None:
+    """A field whose value is never shown; `stored`: it may stay as it is."""
     attrs = {"autocomplete": "new-password"}
     if stored:
         attrs["placeholder"] = str(_("stored; leave empty to keep it"))

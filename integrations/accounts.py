@@ -104,18 +104,22 @@ def prepare(row: Credential) -> str:
     return ""
 
 
-def retire(row: Credential) -> str:
-    """Nothing of ours is left in a CRM that no integration speaks to. Empty, or what went wrong."""
+def retire(row: Credential, talked: bool = False) -> str:
+    """Nothing of ours is left in a CRM that no integration speaks to. `talked`: an integration by which employees
+    talked in its pages (`modes`) does not speak to it any more. Empty, or what went wrong."""
     try:
         crm_setup.retire(row)
+        if talked and row.integrations.filter(active=True).exists():
+            crm_setup.prepare(row)  # the others may need no page for phones
     except OutboundError as error:
         said = _("The CRM could not be told that the integration is off: %(words)s")
         return said % {"words": explained(row, error)}
     return ""
 
 
-def settle(integration: Integration, before: Credential) -> list[str]:
-    """What a change of an integration means in its CRM, and in its CRM `before`. Returns what went wrong."""
-    said = [retire(before)] if before != integration.credential else []
-    said.append(prepare(integration.credential) if integration.active else retire(integration.credential))
+def settle(integration: Integration, before: Credential, talked: bool = False) -> list[str]:
+    """What a change of an integration means in its CRM, and in its CRM `before`. `talked`: as in `retire`, before the
+    change. Returns what went wrong."""
+    said = [retire(before, talked)] if before != integration.credential else []
+    said.append(prepare(integration.credential) if integration.active else retire(integration.credential, talked))
     return [words for words in said if words]

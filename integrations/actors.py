@@ -12,7 +12,7 @@ from telephony.hot import hot_write, persistently
 from telephony.models import Call
 from telephony.schedule import every
 
-from . import card_writes, claims, clocks, crm_events, crm_setup, keeping, lookups, radar, replays, sync
+from . import card_writes, claims, clocks, crm_events, crm_setup, keeping, lookups, modes, radar, replays, sync
 from .models import CallSync, Credential
 
 _exports = threading.BoundedSemaphore(2)
@@ -47,6 +47,14 @@ def handle_crm_event(event_id: int) -> None:
     again = crm_events.handle(event_id)
     if again is not None and again < 60:
         handle_crm_event.send_with_options(args=(event_id,), delay=max(50, int(again * 1000)))
+
+
+@dramatiq.actor(queue_name="default")
+def set_up_again(credential_id: int) -> None:
+    """Something that the CRM had of ours is gone there."""
+    credential = Credential.objects.select_related("company").get(pk=credential_id)
+    if credential.state == Credential.State.READY and modes.in_browser(credential):
+        crm_setup.prepare(credential)
 
 
 @dramatiq.actor(queue_name="default")

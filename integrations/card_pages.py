@@ -18,8 +18,8 @@ from employees.forms import back
 from employees.models import Employee
 from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
-from telephony import live
-from telephony.models import Call
+from telephony import browser_phones, live
+from telephony.models import Call, Connection
 
 from . import card, card_writes
 from .models import CardWrite, Integration
@@ -42,7 +42,13 @@ def cards(request: PortalRequest) -> HttpResponse:
     if chosen:
         found.append(card.compose(chosen, employees, request.user))
     context |= {"cards": found, "nobody": employees == frozenset()}
-    return portal.render(request, "portal/card.html", context)
+    phone = browser_phones.of_person(company_of(request), request.user)
+    context |= {"phone": phone, "may_phone": phone or browser_phones.able(mine(request, Connection))}
+    context["troubles"] = browser_phones.TROUBLES
+    response = portal.render(request, "portal/card.html", context)
+    if phone:
+        browser_phones.allow(response, [phone.connection])
+    return response
 
 
 @portal.page("calls/<uuid:uuid>/crm/<uuid:integration>/<slug:kind>/", name="card_write", right=Right.WORK, posts=True)
@@ -131,4 +137,4 @@ def _of_now(request: PortalRequest, employees: frozenset[int] | None) -> list[Ca
     return list(rows[:MOST])[::-1]
 
 
-portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=2)
+portal.in_menu("card", gettext_lazy("Call card"), "contact_phone", group="", order=2, inside=("phone",))

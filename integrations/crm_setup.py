@@ -10,10 +10,13 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from outbound.errors import OutboundError
 from telephony.models import VirtualNumber
 
-from . import credentials, sync
+from . import credentials, modes, sync
 from .models import CallSync, Credential, Integration
 
 log = structlog.get_logger(__name__)
+
+OTHER_MODE = "other"
+"""Stands in the adapter's setting where no active integration has employees talk in the CRM's pages."""
 
 
 def prepare(credential: Credential) -> None:
@@ -22,7 +25,11 @@ def prepare(credential: Credential) -> None:
     if not adapter.prepares:
         return
     integration = Integration.objects.filter(credential=credential).order_by("-active", "id").first()
-    settings = integration.settings if integration else {}
+    settings = dict(integration.settings) if integration else {}
+    # One page of phones serves all integrations of the account, and goes with the last that needs it.
+    name, value = adapter.browser_phone_setting or ("", "")
+    if name in settings:
+        settings[name] = value if modes.in_browser(credential) else OTHER_MODE
     lines = {row.number: row.line_name for row in lines_of(credential.integrations.all())}
     http = credentials.http_for(credential, purpose="set-up")
     credentials.speaking(

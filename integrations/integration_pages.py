@@ -17,7 +17,7 @@ from employees.forms import back, onward
 from employees.rights import Right
 from employees.sites import company_of, mine, my, portal
 
-from . import accounts, setup
+from . import accounts, modes, setup
 from .crm_setup import lines_of
 from .models import Credential, Integration
 from .overlaps import overlaps
@@ -61,10 +61,10 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, Integration, uuid=uuid)
     form = Setup(row, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        before = row.credential
+        before, talked = row.credential, modes.talks(row)
         row = form.save()
         messages.success(request, _("Saved."))
-        for wrong in accounts.settle(row, before):
+        for wrong in accounts.settle(row, before, talked):
             messages.warning(request, wrong)
         if not row.active:
             messages.info(request, _("The integration is switched off: nothing is written until you switch it on."))
@@ -91,20 +91,21 @@ def integration(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def integration_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Only an integration that has written nothing: the passports of its calls need it."""
     row = my(request, Integration, uuid=uuid)
+    talked = modes.talks(row)
     if row.syncs.exists():
         row.active = False
         row.save(update_fields=["active", "updated_at"])
-        _retire(request, row)
+        _retire(request, row, talked)
         messages.warning(request, _("Calls were written by this integration, so it was switched off and kept."))
         return redirect("portal:integration", row.uuid)
     row.delete()
-    _retire(request, row)
+    _retire(request, row, talked)
     messages.success(request, _("The integration was deleted."))
     return redirect("portal:integrations")
 
 
-def _retire(request: HttpRequest, row: Integration) -> None:
-    if wrong := accounts.retire(row.credential):
+def _retire(request: HttpRequest, row: Integration, talked: bool) -> None:
+    if wrong := accounts.retire(row.credential, talked):
         messages.warning(request, wrong)
 
 

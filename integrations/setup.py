@@ -16,7 +16,7 @@ from employees.forms import defaults
 from employees.models import Company
 from telephony.models import Connection, VirtualNumber
 
-from . import card_fields, crm_lists, mapping
+from . import card_fields, crm_lists, mapping, modes
 from .card_fields import CARD_FIELDS
 from .crm_lists import Found
 from .mapping import Line
@@ -121,6 +121,7 @@ class Setup:
         self.house = HouseForm(self.company, self.adapter, data, initial=house_of(integration, self.adapter))
         self.settings = self.adapter.settings_form(data, initial=settings_of(integration, self.account))
         fill_listed_fields(self.settings, self.account)
+        modes.show(self.settings, self.adapter, Connection.objects.filter(company=self.company))
         self.lines = self._lines(data)
 
     def _chosen(self, post: QueryDict | None) -> Credential:
@@ -183,7 +184,12 @@ class Setup:
     def is_valid(self) -> bool:
         if self.asked_anew:
             return False
-        return all([self.house.is_valid(), self.settings.is_valid()])
+        if not all([self.house.is_valid(), self.settings.is_valid()]):
+            return False
+        words = modes.refusal(self.adapter, self.settings.cleaned_data, self.house.cleaned_data["connections"])
+        if words and self.adapter.browser_phone_setting:
+            self.settings.add_error(self.adapter.browser_phone_setting[0], words)
+        return not words
 
     @transaction.atomic
     def save(self) -> Integration:

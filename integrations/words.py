@@ -127,6 +127,7 @@ PURPOSES: dict[str, Any] = {
     "clean-up": gettext_lazy("Cleaning up after a test call"),
     "call card": gettext_lazy("Written from the call card"),
     "client's fields": gettext_lazy("The client's fields for the call card"),
+    "phone": gettext_lazy("Whose phone in the browser is this?"),
 }
 """What an exchange with a vendor was for."""
 

@@ -24,3 +24,13 @@ class TelephonyConfig(AppConfig):
         audit.watch(
             models.VirtualNumber, "number", "line_name", "hours", title=_("virtual number"), name=lambda row: row.number
         )
+        audit.watch(
+            models.BrowserPhone,
+            "browser_phone",
+            "connection",
+            "extension",
+            "login",
+            title=_("phone in the browser"),
+            secret=("password",),
+            name=lambda row: str(row.employee),
+        )

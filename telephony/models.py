@@ -156,6 +156,31 @@ class VirtualNumber(models.Model):
         super().save(*args, **kwargs)
 
 
+class BrowserPhone(models.Model):
+    """The SIP account of an employee's phone in the browser. It is the phone of one of his extensions; `login` is there
+    where the PBX signs it in by another name."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", editable=False)
+    employee = models.OneToOneField(Employee, models.CASCADE, related_name="browser_phone")
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="browser_phones", verbose_name=_("PBX connection")
+    )
+    extension = models.CharField(_("extension"), max_length=32)
+    login = models.CharField(_("SIP user"), max_length=100, blank=True)
+    password = EncryptedCharField(_("SIP password"), max_length=200)
+
+    class Meta:
+        verbose_name = _("phone in the browser")
+        verbose_name_plural = _("phones in the browser")
+
+    def __str__(self) -> str:
+        return f"{self.extension} · {self.employee}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.company_id = self.employee.company_id
+        super().save(*args, **kwargs)
+
+
 class PbxWish(models.Model):
     """A customer looked for his PBX among the brands and did not find it."""
 
@@ -242,6 +267,7 @@ class Command(models.Model):
         verbose_name = _("command")
         verbose_name_plural = _("commands")
         constraints = [models.UniqueConstraint(fields=["connection", "wire_id"], name="one_command_per_wire_id")]
+        indexes = [models.Index(fields=["connection", "created_at"], name="commands_lately")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.created_at:%Y-%m-%d %H:%M:%S}"

@@ -22,7 +22,7 @@ from employees.rights import Right
 from employees.sites import M, PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
-from . import account_forms, commands, planner, pulse, recordings, routing, views, words
+from . import account_forms, browser_phones, commands, planner, pulse, recordings, routing, views, words
 from .hours_pages import in_short
 from .models import Call, Connection, InboxEvent, Listening, PlannedCall, Recording
 from .providers.base import Capability, PbxUser
@@ -241,6 +241,12 @@ def _named(request: PortalRequest, model: type[M], key: str) -> M:
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
     """The one that was chosen or that the call came by, where it can; else the first that can."""
     able = commands.able_to_dial(company_of(request))
+    """That of the phone that is switched on in this browser; else the one that was chosen or that the call came by,
+    where it can; else the first that can."""
+    if phone := browser_phones.of_this_browser(request):
+        return phone.connection
+    rows = mine(request, Connection).filter(active=True)
+    able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
     named = request.POST.get("connection")
     if not named and (key := request.POST.get("call")):
         named = str(_named(request, Call, key).connection.uuid)
@@ -252,6 +258,8 @@ def _own_extension(request: PortalRequest) -> str:
     rows = mine(request, Extension).order_by("number")
     if chosen := request.POST.get("extension"):
         return rows.filter(number=chosen).values_list("number", flat=True).first() or ""
+    if phone := browser_phones.of_this_browser(request):
+        return phone.extension
     own = rows.filter(employee__user=request.user)
     return own.values_list("number", flat=True).first() or ""
 
@@ -344,4 +352,4 @@ portal.in_menu(
 )
 
 # They register their pages.
-from . import catalogue_pages, history_pages, live_pages, planner_pages, report_pages  # noqa: E402, F401
+from . import catalogue_pages, history_pages, live_pages, phone_pages, planner_pages, report_pages  # noqa: E402, F401

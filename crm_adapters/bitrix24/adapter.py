@@ -18,6 +18,7 @@ from crm_adapters.base import (
     Event,
     Job,
     Listed,
+    PhonePage,
     Request,
     Result,
     Secrets,
@@ -31,7 +32,21 @@ from outbound.errors import OutboundError
 from outbound.http import Http
 from outbound.limits import Limit
 
-from . import address, calls, connect, contacts, directory, entities, events, failures, forms, oauth, rest, statistics
+from . import (
+    address,
+    calls,
+    connect,
+    contacts,
+    directory,
+    entities,
+    events,
+    failures,
+    forms,
+    oauth,
+    rest,
+    statistics,
+    widget,
+)
 
 
 class Bitrix24(Adapter):
@@ -76,6 +91,7 @@ class Bitrix24(Adapter):
         "here: the PBX's own application, another service's, or the line that is connected to Bitrix24 directly. Keep "
         "one of them. What is written twice already stays: rows of the telephony statistics cannot be deleted."
     )
+    browser_phone_setting = ("telephony_mode", forms.WIDGET)
     batch_size = rest.MAX_HEAVY
     """One slow command for each step fits into one request; see `rest.MAX_HEAVY`."""
 
@@ -131,7 +147,16 @@ class Bitrix24(Adapter):
         self, http: Http, secrets: Secrets, handler_url: str, lines: Mapping[str, str], settings: Settings
     ) -> None:
         creates = bool(settings.get("create_entity_outgoing", True))
-        connect.prepare(rest.Portal.of(http, secrets), handler_url, lines, creates=creates)
+        portal, mode = rest.Portal.of(http, secrets), settings.get("telephony_mode", "")
+        connect.prepare(portal, handler_url, lines, creates=creates)
+        if mode:
+            widget.place(portal, handler_url, wanted=mode == forms.WIDGET)
+
+    def phone_page(self, request: Request, secrets: Secrets) -> PhonePage:
+        return widget.page(request, secrets)
+
+    def phone_user(self, http: Http, secrets: Secrets, says: Mapping[str, str]) -> str:
+        return widget.user(http, secrets, says)
 
     def users(self, http: Http, secrets: Secrets) -> list[CrmUser]:
         return directory.users(rest.Portal.of(http, secrets))

@@ -14,6 +14,8 @@ from crm_adapters.values import listed
 from . import address
 from .tags import FIELDS as UTM_FIELDS
 
+WIDGET = "webrtc"
+"""The telephony mode in which employees talk in Bitrix24's pages."""
 _CRM_USER = RegexValidator(r"^[1-9]\d*$", _("Choose a user of Bitrix24."))
 
 
@@ -89,16 +91,6 @@ class CredentialForm(forms.Form):
         return data
 
 
-class _TelephonyModes(forms.RadioSelect):
-    """Both documented modes are shown; the one that is not there yet cannot be chosen."""
-
-    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        option = super().create_option(name, value, *args, **kwargs)
-        if str(value) == "webrtc":
-            option["attrs"]["disabled"] = True
-        return option
-
-
 def _user_field(label: Any, help_text: Any) -> forms.CharField:
     return listed("users", label, help_text, _CRM_USER)
 
@@ -127,11 +119,12 @@ class SettingsForm(forms.Form):
         label=_("Telephony mode"),
         help_text=_(
             "IP telephony: employees talk on a telephone or a softphone, and Bitrix24 shows the client's card. "
-            "The WebRTC widget is not available yet: it needs a softphone in the browser, which comes later."
+            "WebRTC widget: they talk in Bitrix24 itself, and its card answers, holds and hangs up; for PBXs that take "
+            "phones in browsers."
         ),
-        choices=[("webrtc", _("Use the WebRTC widget")), ("ip", _("Use IP telephony"))],
+        choices=[(WIDGET, _("Use the WebRTC widget")), ("ip", _("Use IP telephony"))],
         initial="ip",
-        widget=_TelephonyModes,
+        widget=forms.RadioSelect,
     )
     forward_to_personal_manager = forms.BooleanField(
         label=_("Forwarding to the personal manager"),
@@ -193,12 +186,6 @@ class SettingsForm(forms.Form):
         help_text=_("When this is on, a message about the call comes to the employee's chat."),
         required=False,
     )
-
-    def clean_telephony_mode(self) -> str:
-        mode: str = self.cleaned_data["telephony_mode"]
-        if mode == "webrtc":
-            raise forms.ValidationError(_("The WebRTC widget is not available yet."), code="not_available")
-        return mode
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -118,20 +118,30 @@ def kept(tokens: wire.Tokens, secrets: Mapping[str, str]) -> dict[str, str]:
 def proven(http: Http, secrets: Mapping[str, str], auth: wire.EventAuth) -> bool:
     """Whether the token that an event brought is one of our application on the portal that it names.
 
-    Asked of the authorisation server: what an event says of itself proves nothing. Raises `outbound.errors` when there
-    is no answer. `app.info` of that server names `client_id` and `install.member_id` (seen in clients' code only), and
-    a local application's `client_id` is one portal's alone.
+    Raises `outbound.errors` when there is no answer.
+    """
+    return whose(http, secrets, auth) is not None
+
+
+def whose(http: Http, secrets: Mapping[str, str], auth: wire.EventAuth) -> wire.AppInfo | None:
+    """What the authorisation server knows of a token of our application on the portal that is named beside it; None
+    where it is none. Raises `outbound.errors` when there is no answer.
+
+    Asked of the authorisation server: what an event says of itself proves nothing. `app.info` of that server names
+    `client_id`, `install.member_id` and `user_id` (seen in clients' code only), and a local application's `client_id`
+    is one portal's alone.
     """
     if not auth.access_token:
-        return False
+        return None
     url = f"{server(secrets, auth.server_endpoint)}/rest/app.info"
     body = http.request("POST", url, json={"auth": auth.access_token}).json()
     if not isinstance(body, dict) or "error" in body:
         said = wire.parse(wire.Failure, body)
         error = failures.failure(400, said.error, said.error_description)
         if isinstance(error, CredentialsRefused | Rejected):
-            return False
+            return None
         raise error
     info = wire.parse(wire.AppInfo, body.get("result"))
     ours = secrets.get("client_id", "")
-    return bool(ours) and ours in (info.client_id, info.CODE) and info.member_id in ("", auth.member_id)
+    fits = bool(ours) and ours in (info.client_id, info.CODE) and info.member_id in ("", auth.member_id)
+    return info if fits else None

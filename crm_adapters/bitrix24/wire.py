@@ -145,11 +145,28 @@ class AppInfo(Wire):
     CODE: Text = ""
     INSTALLED: Truth = False
     client_id: Text = ""
+    user_id: Text = ""
     install: Mapping = {}
 
     @property
     def member_id(self) -> str:
         return text(self.install.get("member_id"))
+
+
+class Profile(Wire):
+    """`profile`: whose token it is."""
+
+    ID: Text = ""
+
+
+class PlacementForm(Wire):
+    """What a page that is placed in the portal gets, in its query and its body."""
+
+    LANG: Text = ""
+    AUTH_ID: Text = ""
+    APPLICATION_TOKEN: Text = ""
+    member_id: Text = ""
+    PLACEMENT: Text = ""
 
 
 class EventAuth(Wire):

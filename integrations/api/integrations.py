@@ -19,7 +19,7 @@ from employees.api.problems import Problem, invalid
 from employees.api.resources import Mine, Resource, Tagged, etag
 from employees.api.routes import router
 from employees.models import Employee
-from integrations import accounts, crm_lists, mapping, setup
+from integrations import accounts, crm_lists, mapping, modes, setup
 from integrations.card_fields import CARD_FIELDS, shown_beside_the_name
 from integrations.crm_setup import lines_of
 from integrations.mapping import Line
@@ -157,14 +157,15 @@ class Integrations(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Reso
         with transaction.atomic():
             row = setup.new(asked["credential"])
             self._save(row, asked)
-        return self._settled(row, row.credential, status.HTTP_201_CREATED)
+        return self._settled(row, row.credential, code=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """With another account of the same CRM the mapping ends, and settings that name something in the CRM are asked
         anew."""
         row = self.get_object()
+        talked = modes.talks(row)
         super().partial_update(request, *args, **kwargs)
-        return self._settled(row, row.credential)
+        return self._settled(row, row.credential, talked)
 
     def perform_update(self, serializer: Any) -> None:
         self._save(serializer.instance, serializer.validated_data)
@@ -173,8 +174,9 @@ class Integrations(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Reso
         if instance.syncs.exists():
             words = _("Calls were written by this integration, so it is kept: switch it off instead.")
             raise Problem("conflict", words)
+        talked = modes.talks(instance)
         instance.delete()
-        accounts.retire(instance.credential)
+        accounts.retire(instance.credential, talked)
 
     def _save(self, row: Integration, asked: dict[str, Any]) -> None:
         """By the portal's own forms; what is not sent stays."""
@@ -186,6 +188,9 @@ class Integrations(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Reso
         checked = "settings" in asked or asked.get("active") or (changed and row.active)
         settings = self._settings(row, account, asked.get("settings", {})) if checked else None
         valid((house, ""), *([(settings, "settings.")] if settings else []))
+        chosen = house.cleaned_data["connections"]
+        if settings and (words := modes.refusal(account.adapter, settings.cleaned_data, chosen)):
+            raise invalid(f"settings.{modes.name_of(account.adapter)}", words)
         setup.store(row, account, house, settings)
         if changed:
             mapping.store(row, dict.fromkeys(mapping.stored(row), ("", False)), ())
@@ -203,10 +208,12 @@ class Integrations(Tagged, mixins.ListModelMixin, mixins.DestroyModelMixin, Reso
         form = account.adapter.settings_form
         return form(posted(form(initial=setup.settings_of(row, account)), sent, place="settings."))
 
-    def _settled(self, row: Integration, before: Credential, code: int = status.HTTP_200_OK) -> Response:
+    def _settled(
+        self, row: Integration, before: Credential, talked: bool = False, code: int = status.HTTP_200_OK
+    ) -> Response:
         """The CRM is told outside of the transaction: it may take its time."""
         fresh = self.get_queryset().get(pk=row.pk)
-        warnings = accounts.settle(fresh, before)
+        warnings = accounts.settle(fresh, before, talked)
         shown = self.get_serializer(fresh).data
         return Response({**shown, "warnings": warnings}, code, headers={"ETag": etag(shown)})
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from crm_adapters import registry as crms
 from crm_adapters.base import Adapter
 from employees.models import Company, Employee
-from integrations import sync
+from integrations import modes, sync
 from integrations.models import Credential, EmployeeMapping, Integration
 from telephony.models import Connection, VirtualNumber
 
@@ -126,7 +126,7 @@ class Integrations:
         row = sole(rows, section, "name" if "name" in section.fields else "key")
         connections = self._connections(section)
         reference = self._reference(section)
-        settings = self._settings(section, reference, row)
+        settings = self._settings(section, reference, row, connections)
         numbers = self._numbers(section, connections)
         mapping = self._mapping(section)
         credential = self.credentials.by_key.get(reference or "")
@@ -166,13 +166,20 @@ class Integrations:
             section.wrong(_("there is no CRM account “%(key)s” in this file") % {"key": key}, "credential")
         return key
 
-    def _settings(self, section: Section, reference: str | None, row: Integration | None) -> dict[str, Any] | None:
+    def _settings(
+        self, section: Section, reference: str | None, row: Integration | None, connections: list[Connection]
+    ) -> dict[str, Any] | None:
         adapter = self.credentials.adapters.get(reference or "")
         if adapter is None:
             return None
         same_crm = row is not None and row.credential.crm == adapter.slug
         stored = row.settings if row and same_crm else {}
-        return filled(adapter.settings_form, section.section("settings", adapter.settings_form.base_fields), stored)
+        given = section.section("settings", adapter.settings_form.base_fields)
+        settings = filled(adapter.settings_form, given, stored)
+        if settings is not None and (words := modes.refusal(adapter, settings, connections)):
+            given.wrong(words)
+            return None
+        return settings
 
     def _numbers(self, section: Section, connections: list[Connection]) -> list[VirtualNumber] | None:
         listed = section.texts("numbers")

@@ -263,6 +263,16 @@ class Capability(enum.StrEnum):
     HISTORY = "history"
     RECORDINGS = "recordings"
     TRACKING = "tracking"
+    BROWSER_PHONE = "browser_phone"  # SIP by WebSocket
+
+
+@dataclass(frozen=True, slots=True)
+class SipDoor:
+    """Where phones in browsers register: the address of a WebSocket (`wss://…`), and what stands behind the @ of SIP
+    addresses there."""
+
+    address: str
+    domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,6 +543,10 @@ class Provider(Vendor, ABC):
 
     def route(self, http: Http, secrets: Secrets, *, command: str, leg: str, extension: str, deadline: float) -> None:
         """Send a call that is still in the menu or queue to an extension, within `deadline` seconds or not at all."""
+        raise NotImplementedError
+
+    def sip_door(self, secrets: Secrets) -> SipDoor:
+        """Where the PBX takes SIP by WebSocket (RFC 7118). Browsers go there by themselves, the house never does."""
         raise NotImplementedError
 
     def users(self, http: Http, secrets: Secrets) -> list[PbxUser]:

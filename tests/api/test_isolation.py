@@ -96,7 +96,7 @@ def routes() -> list[Route]:
     return [
         Route(str(url.name), str(url.pattern), method.upper())
         for url in cast("list[URLPattern]", router.urls)
-        for method in url.callback.actions  # type: ignore[union-attr]
+        for method in cast("Any", url.callback).actions
         if method in ("get", "post", "put", "patch", "delete")
     ]
 

@@ -20,5 +20,6 @@ recordings. Who is who, with the phones at addresses of a network of their own (
     74950000003             a voice menu: 1 leads to 110
     74950000004             the dialplan asks an HTTP address who takes the caller; 101 when it says nothing
     74950000005             the group 700 (104 and 105 together)
+    121                     a phone in a browser: SIP by WebSocket, at ws://127.0.0.1:<port>/ws
     .2                      the telephone company: everybody who is called from inside, or calls from outside
 """

@@ -25,6 +25,8 @@ NUMBERS = 74_950_000_000
 USER, SECRET = "callbridge", "lab-ami-secret"
 """The account of the product; `WATCHER` is the tests' own, with every right."""
 WATCHER = "watcher"
+BROWSER, BROWSER_SECRET = 121, "lab-browser-secret"
+"""The extension that is a phone in a browser, and its password."""
 
 
 def line(place: int) -> str:
@@ -39,9 +41,15 @@ class Asterisk:
         self.release = release
         self.network = network or f"127.{random.randrange(64, 256)}.{random.randrange(256)}"
         self.ami_port = ami_port or free_port()
+        self.ws_port = free_port()
         self.sip = (f"{self.network}.1", 5060)
         self.folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def door(self) -> str:
+        """Where phones in browsers register. On one machine it needs no TLS."""
+        return f"ws://127.0.0.1:{self.ws_port}/ws"
 
     @property
     def monitor(self) -> Path:
@@ -131,6 +139,8 @@ class Asterisk:
             "USER": USER,
             "WATCHER": WATCHER,
             "SECRET": SECRET,
+            "WS_PORT": self.ws_port,
+            "WEB_SECRET": BROWSER_SECRET,
         }
         for file in ETC.glob("*.conf"):
             text = re.sub(r"@([A-Z_]+)@", lambda found: str(values[found[1]]), file.read_text())

@@ -101,6 +101,8 @@ class Call:
     sound: socket.socket | None = None
     sound_to: tuple[str, int] | None = None
     transferring: bool = False
+    pressed: str = ""
+    """Keys that the other end has pressed."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))
 
     # --- What a person does
@@ -140,6 +142,12 @@ class Call:
         self._request("INFO", kind, body=f"Signal={key}\r\nDuration=160\r\n")
 
     # --- What is seen
+
+    def hears(self) -> bytes:
+        """A packet of the other end's sound."""
+        assert self.sound
+        self.sound.settimeout(10)
+        return self.sound.recv(2048)
 
     def wait(self, state: str, timeout: float = 20.0) -> Self:
         """Until it is in this state (`heard`: until it is known that it rings there)."""
@@ -208,8 +216,16 @@ class Call:
             self.phone.respond(message, "200 OK", self)
             if message.method == "BYE":
                 self._became("over")
+            elif message.method == "INFO":
+                self._pressed(message)
             elif message.method == "NOTIFY" and self.transferring and self.state == "talking":
                 self.hang_up()
+
+    def _pressed(self, info: Message) -> None:
+        if key := re.search(r"^Signal= *(\S)", info.body, re.M):
+            with self.phone.exchange.changed:
+                self.pressed += key[1]
+                self.phone.exchange.changed.notify_all()
 
     def _answered(self, response: Message) -> None:
         if response.method != "INVITE":

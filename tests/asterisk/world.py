@@ -24,10 +24,11 @@ from tests.faults.wires import Wire, Wires
 from tests.stack import Stack, company, running, wait_until
 
 from .calls import CALLS, Placed, Truth
-from .lab import EXTENSIONS, SECRET, USER, Lab
+from .lab import BROWSER, EXTENSIONS, SECRET, USER, Lab
 
 DEFAULT = 1
 """The default responsible; every other user of the CRM has the number of his extension."""
+PEOPLE = (*EXTENSIONS, BROWSER)
 CODES = {"answered": "200", "missed": "304", "busy": "486"}
 _clients = itertools.count(79_010_000_001)
 WEB_USER, WEB_PASSWORD = "recordings", "web-secret"
@@ -40,7 +41,7 @@ class World:
         self.stack, self.lab, self.bitrix, self.wire = stack, lab, bitrix, wire
         self.managed = managed
         """A client whose personal manager is 119."""
-        made = stack.provision(_company(bitrix.url, wire.port, recordings))
+        made = stack.provision(_company(bitrix.url, wire.port, lab.pbx.door, recordings))
         self.address: str = made["connections"]["pbx"]["webhook_url"]
         bitrix.fire_app_install(made["crm_credentials"]["portal"]["handler_url"])
         self.listening()
@@ -159,9 +160,9 @@ class World:
                 assert not page.url.startswith(signin), "nobody is signed in"
 
 
-def _company(bitrix_url: str, ami_port: int, recordings: str) -> dict[str, Any]:
+def _company(bitrix_url: str, ami_port: int, door: str, recordings: str) -> dict[str, Any]:
     row = company("", bitrix_url)
-    row["employees"] = [{"name": f"Operator {each}", "extensions": [str(each)], "phones": []} for each in EXTENSIONS]
+    row["employees"] = [{"name": f"Operator {each}", "extensions": [str(each)], "phones": []} for each in PEOPLE]
     row["connections"][0] |= {
         "provider": "asterisk",
         "brand": "asterisk",
@@ -177,6 +178,7 @@ def _company(bitrix_url: str, ami_port: int, recordings: str) -> dict[str, Any]:
             "dial_channel": "PJSIP/{extension}",
             "dial_context": "from-internal",
             "transfer_context": "from-internal",
+            "sip_address": door,
             "timezone": "UTC",
             "recordings": "web",
             "recordings_url": recordings,
@@ -187,7 +189,7 @@ def _company(bitrix_url: str, ami_port: int, recordings: str) -> dict[str, Any]:
     }
     row["integrations"][0]["settings"] |= {"forward_to_personal_manager": True}
     row["integrations"][0]["employee_mapping"] = [
-        {"extension": str(each), "crm_user": str(each), "use_for_personal_manager": True} for each in EXTENSIONS
+        {"extension": str(each), "crm_user": str(each), "use_for_personal_manager": True} for each in PEOPLE
     ]
     return row
 
@@ -218,7 +220,7 @@ def web_folder(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def world(kind: str, lab: Lab, folder: Path) -> Iterator[World]:
-    users = [User(each, "Operator", str(each), str(each)) for each in EXTENSIONS]
+    users = [User(each, "Operator", str(each), str(each)) for each in PEOPLE]
     managed = str(next(_clients))
     config = PortalConfig(bucket_size=500)
     config.users = [User(DEFAULT, "Admin", "Portal", admin=True), *users]

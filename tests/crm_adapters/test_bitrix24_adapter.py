@@ -1936,7 +1936,7 @@ def test_settings_form_has_each_field_in_one_block() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"telephony_mode": "webrtc"}, "telephony_mode"),
+        ({"telephony_mode": "both"}, "telephony_mode"),
         ({"telephony_mode": ""}, "telephony_mode"),
         ({"default_responsible_incoming": ""}, "default_responsible_incoming"),
         ({"default_responsible_outgoing": "anna"}, "default_responsible_outgoing"),
@@ -1949,16 +1949,6 @@ def test_settings_form_has_each_field_in_one_block() -> None:
 def test_settings_form_refuses(changes: dict[str, Any], field: str) -> None:
     form = adapter.settings_form(filled(**changes))
     assert list(form.errors) == [field]
-
-
-def test_the_mode_that_is_not_there_is_shown_disabled() -> None:
-    html = str(adapter.settings_form()["telephony_mode"])
-    webrtc, ip = (re.search(rf'<input[^>]*value="{value}"[^>]*>', html) for value in ("webrtc", "ip"))
-    assert webrtc is not None
-    assert ip is not None
-    assert "disabled" in webrtc.group(0)
-    assert "disabled" not in ip.group(0)
-    assert "checked" in ip.group(0)
 
 
 @pytest.mark.parametrize(

@@ -620,6 +620,23 @@ def test_click_to_call_comes_registered(b24: Caller, site: tuple[str, queue.Queu
     assert b24.emu.portal.calls[again["call_id"]].live
 
 
+def test_one_page_of_an_application_is_placed(b24: Caller) -> None:
+    place = {"PLACEMENT": "PAGE_BACKGROUND_WORKER", "HANDLER": "https://hub.example.com/phone/"}
+    options = {"errorHandlerUrl": "https://hub.example.com/lost/"}
+    assert b24.refused("placement.bind", **place)[:2] == (200, "EMPTY_ERROR_HANDLER_URL")
+    assert b24.ok("placement.bind", **place, OPTIONS=options) is True
+    assert b24.refused("placement.bind", **place, OPTIONS=options)[:2] == (200, "ERROR_PLACEMENT_MAX_COUNT")
+    (row,) = b24.ok("placement.get")
+    assert (row["handler"], row["options"]) == (place["HANDLER"], options)
+    page = requests.get(f"{b24.emu.url}/desktop/12/", timeout=20).text
+    assert f'action="{place["HANDLER"]}?' in page
+    assert requests.get(f"{b24.emu.url}/desktop/12/card", timeout=20).json() == {}
+    b24.register(SHOW=1)
+    assert requests.get(f"{b24.emu.url}/desktop/12/card", timeout=20).json()["PHONE_NUMBER"] == CLIENT
+    assert b24.ok("placement.unbind", PLACEMENT=place["PLACEMENT"]) == {"count": 2}
+    assert b24.ok("placement.get") == []
+
+
 def test_other_events_come_at_most_once(b24: Caller, site: tuple[str, queue.Queue[dict[str, Any]]]) -> None:
     events = ("ONEXTERNALCALLBACKSTART", "ONAPPUPDATE", "ONAPPUNINSTALL")
     for name in events:

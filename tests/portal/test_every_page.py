@@ -55,8 +55,8 @@ class Looker:
         answer = self.page.goto(f"{self.url}{path}")
         assert answer, path
         assert answer.status == 200, path
-        if faults := _faults(self.page) + _faults(self.page, dark=True) + _wide(self.page):
-            self.found[path] = faults
+        if wrong := faults(self.page) + faults(self.page, dark=True) + wide(self.page):
+            self.found[path] = wrong
 
     def told(self) -> str:
         return "\n".join(f"{path}:\n  " + "\n  ".join(faults) for path, faults in self.found.items())
@@ -124,7 +124,7 @@ def test_lists_and_forms_of_support(what: str, mine: World, opened: Callable[...
     assert not looker.found, looker.told()
 
 
-def _faults(page: Page, dark: bool = False) -> list[str]:
+def faults(page: Page, dark: bool = False) -> list[str]:
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if dark:
         page.evaluate("document.documentElement.classList.add('dark')")
@@ -138,7 +138,7 @@ def _faults(page: Page, dark: bool = False) -> list[str]:
     ]
 
 
-def _wide(page: Page) -> list[str]:
+def wide(page: Page) -> list[str]:
     page.set_viewport_size({"width": 375, "height": 800})
     wide = page.evaluate("document.documentElement.scrollWidth")
     return [f"{wide} px wide on a phone"] if wide > 375 else []

@@ -196,3 +196,27 @@ def test_an_integration_that_has_written_is_kept(mine: World, owner: Client) -> 
     mine.sync.delete()
     owner.post(where)
     assert not Integration.objects.exists()
+
+
+# --- The mode in which one talks in the CRM's own pages
+
+BROWSERS = {"ami_host": "pbx.example", "extensions": "_1XX", "sip_address": "wss://pbx.example:8089/ws"}
+
+
+def test_without_a_pbx_for_it_the_mode_cannot_be_chosen(mine: World, owner: Client, users: list[CrmUser]) -> None:
+    page = owner.get(reverse("portal:integration", args=[mine.integration.uuid])).content.decode()
+    (shown,) = [part for part in page.split("<input")[1:] if 'value="webrtc"' in part]
+    assert "disabled" in shown.partition(">")[0]
+    assert "ни одна из ваших АТС не принимает телефоны в браузере" in page or "none of your PBXs" in page
+    answer = post(owner, mine, telephony_mode="webrtc")
+    assert answer.status_code == 200
+    assert mine.connection.name in answer.context["setup"].settings.errors["telephony_mode"][0]
+    assert Integration.objects.get(pk=mine.integration.pk).settings["telephony_mode"] == "ip"
+
+
+def test_with_a_pbx_for_it_the_mode_is_kept(mine: World, owner: Client, users: list[CrmUser]) -> None:
+    pbx = make.ConnectionFactory(company=mine.company, provider="asterisk", brand="asterisk", credentials=BROWSERS)
+    refused = post(owner, mine, telephony_mode="webrtc")
+    assert "telephony_mode" in refused.context["setup"].settings.errors
+    post(owner, mine, telephony_mode="webrtc", connections=[str(pbx.uuid)])
+    assert Integration.objects.get(pk=mine.integration.pk).settings["telephony_mode"] == "webrtc"

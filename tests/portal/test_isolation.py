@@ -38,6 +38,7 @@ def _planned(world: World) -> Any:
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "key": lambda w: [keys.issue(w.company, f"{w.name} key", ["people:read"])[0].uuid],
     "employee": lambda w: [w.employee.uuid],
+    "employee_phone": lambda w: [w.employee.uuid],
     "employee_delete": lambda w: [w.employee.uuid],
     "member": lambda w: [w.member.pk],
     "member_invited": lambda w: [w.invitation.uuid],

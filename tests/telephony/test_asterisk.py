@@ -29,9 +29,10 @@ from telephony.models import InboxEvent
 from telephony.providers import registry
 from telephony.providers.asterisk import events, history, ids, listener, wire
 from telephony.providers.asterisk.channels import Kind, Name, Plan, matcher
+from telephony.providers.asterisk.forms import AsteriskForm
 from telephony.providers.asterisk.reader import Reader, Told
 from telephony.providers.asterisk.wire import Message
-from telephony.providers.base import Advice, Fact, Outcome, Request
+from telephony.providers.base import Advice, Capability, Fact, Outcome, Request, SipDoor
 from telephony.providers.values import zone
 from tests.conftest import needs
 from tests.emulators.asterisk import CDR_PASSWORD, CDR_USER, Emulator, Story, records
@@ -515,8 +516,6 @@ def test_a_pbx_without_encryption_is_told_from_one_that_is_not_there(world: Worl
 
 
 def test_without_call_records_there_is_no_history(world: World) -> None:
-    from telephony.providers.base import Capability
-
     assert Capability.HISTORY in PROVIDER.able(world.secrets)
     assert Capability.HISTORY not in PROVIDER.able({**world.secrets, "cdr_host": ""})
 
@@ -613,3 +612,33 @@ def test_the_story_of_a_channel_that_came_late_is_not_lost() -> None:
     assert [share.extension for share in calls[call.id].shares] == ["101", "105"]
     assert calls[call.id].extension == "105"
     assert calls[consult.id].direction == "internal"
+
+
+# --- Phones in browsers
+
+
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [
+        ("wss://pbx.example:8089/ws", True),
+        ("wss://pbx.example/ws", True),
+        ("ws://127.0.0.1:8088/ws", True),
+        ("ws://pbx.example:8088/ws", False),
+        ("https://pbx.example/ws", False),
+        ("wss://user:secret@pbx.example/ws", False),
+        ("wss://pbx.example:port/ws", False),
+        ("wss:///ws", False),
+        ("pbx.example", False),
+    ],
+)
+def test_browsers_are_led_to_a_web_socket_with_tls(address: str, fine: bool) -> None:
+    form = AsteriskForm({"sip_address": address})
+    assert ("sip_address" not in form.errors) == fine
+
+
+def test_only_a_pbx_with_such_an_address_takes_phones_in_browsers() -> None:
+    keys = {"sip_address": "wss://pbx.example:8089/ws"}
+    assert Capability.BROWSER_PHONE in PROVIDER.able(keys)
+    assert Capability.BROWSER_PHONE not in PROVIDER.able({"sip_address": ""})
+    assert PROVIDER.sip_door(keys) == SipDoor("wss://pbx.example:8089/ws", "pbx.example")
+    assert PROVIDER.sip_door(keys | {"sip_domain": "sip.example"}).domain == "sip.example"

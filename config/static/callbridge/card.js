@@ -1,5 +1,5 @@
 // The page of live calls: told by the server which call has changed, it asks for that call's card.
-"use strict";
+import { ring as sounds, wake } from "./ring.js";
 
 (() => {
     const board = document.getElementById("board");
@@ -86,6 +86,12 @@
             else remove(card);
         }, 15000);
     };
+    // Who talks in this very page is not cut off.
+    const reload = () => {
+        const phone = byId("phone");
+        if (phone && "busy" in phone.dataset) phone.addEventListener("idle", () => location.reload(), { once: true });
+        else location.reload();
+    };
     const read = (text) => {
         const template = document.createElement("template");
         template.innerHTML = text;
@@ -101,7 +107,7 @@
             const answer = await fetch(board.dataset.part + call, { headers: { "X-Part": "1" }, credentials: "same-origin" });
             const card = answer.ok ? read(await answer.text()) : null;
             if (card) put(card);
-            else if (answer.redirected || answer.status === 403) location.reload();
+            else if (answer.redirected || answer.status === 403) reload();
         } catch { setTimeout(() => ask(call), 2000); }
         const again = asking.get(call);
         asking.delete(call);
@@ -123,7 +129,7 @@
             if (cardOf(told.call)?.dataset.version !== String(told.version)) ask(told.call);
         });
         source.addEventListener("full", () => { byId("full").hidden = false; });
-        source.addEventListener("over", () => location.reload());
+        source.addEventListener("over", () => reload());
         source.addEventListener("error", () => {
             if (byId("full").hidden) byId("cut").hidden = false;
             if (source.readyState !== EventSource.CLOSED) return;
@@ -149,7 +155,7 @@
             const answer = await fetch(action, { method: "POST", body: data, headers: { "X-Part": "1" }, credentials: "same-origin" });
             const fresh = answer.ok ? read(await answer.text()) : null;
             if (fresh) put(fresh);
-            else location.reload();
+            else reload();
         } catch {
             byId("failed").hidden = false;
             const same = [...(cardOf(call)?.querySelectorAll("form") || [])].find((other) => other.action === action);
@@ -196,25 +202,12 @@
     };
     const sound = byId("sound");
     const SOUND = "callbridge-ring";
-    let tones = null;
-    const wake = () => {
-        tones ??= new AudioContext();
-        tones.resume();
-    };
     sound.checked = localStorage.getItem(SOUND) === "1";
     sound.addEventListener("change", () => {
         localStorage.setItem(SOUND, sound.checked ? "1" : "");
         if (sound.checked) wake();
     });
     document.addEventListener("click", () => { if (sound.checked) wake(); }, { once: true });
-    const beep = () => {
-        const tone = tones.createOscillator(), volume = tones.createGain();
-        tone.frequency.value = 440;
-        volume.gain.value = 0.08;
-        tone.connect(volume).connect(tones.destination);
-        tone.start();
-        tone.stop(tones.currentTime + 0.4);
-    };
     let beat = null;
     const ring = () => {
         if (!rings().length) {
@@ -228,14 +221,11 @@
         beat = setInterval(() => {
             on = !on;
             document.title = on && document.hidden && rings().length ? `☎ ${rings()[0].dataset.title}` : title;
-            if (!on || !sound.checked || tones?.state !== "running") return;
-            // Of several windows one rings.
-            if (navigator.locks) navigator.locks.request(SOUND, { ifAvailable: true }, async (lock) => { if (lock) { beep(); await new Promise((done) => { setTimeout(done, 900); }); } });
-            else beep();
+            if (on && sound.checked) sounds();
         }, 1000);
     };
 
-    window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+    window.addEventListener("pageshow", (event) => { if (event.persisted) reload(); });
     learn(board);
     shownPermission();
     all().filter((card) => closed(card.dataset.card) && card.dataset.stage === "over").forEach(remove);

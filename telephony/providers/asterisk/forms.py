@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import pgettext_lazy
@@ -21,6 +23,18 @@ def _patterns(text: str) -> None:
         raise ValidationError(
             pgettext_lazy("Asterisk", "Write numbers, names with *, or patterns like _1XX")
         ) from error
+
+
+def _web_socket(text: str) -> None:
+    """Browsers take an address without TLS only on their own machine, from pages of that machine."""
+    try:
+        address = urlsplit(text)
+        here = (address.hostname or "") in ("localhost", "127.0.0.1", "::1")
+        fine = address.hostname and not address.username and (address.port is None or address.port > 0)
+    except ValueError:
+        fine = here = False
+    if not fine or not (address.scheme == "wss" or (address.scheme == "ws" and here)):
+        raise ValidationError(pgettext_lazy("Asterisk", "Write it like wss://pbx.example:8089/ws"))
 
 
 class AsteriskForm(forms.Form):
@@ -79,6 +93,24 @@ class AsteriskForm(forms.Form):
     )
     transfer_context = forms.CharField(
         label=pgettext_lazy("Asterisk", "Context of transfers"), initial="from-internal", max_length=80
+    )
+    sip_address = forms.CharField(
+        label=pgettext_lazy("Asterisk", "Phones in browsers: address"),
+        help_text=pgettext_lazy(
+            "Asterisk",
+            "Where the PBX takes SIP by WebSocket, as employees' browsers reach it: wss://pbx.example:8089/ws. Empty: "
+            "nobody talks in the browser.",
+        ),
+        required=False,
+        max_length=300,
+        validators=[_web_socket],
+    )
+    sip_domain = forms.RegexField(
+        r"^[A-Za-z0-9.:\[\]-]+$",
+        label=pgettext_lazy("Asterisk", "Phones in browsers: SIP domain"),
+        help_text=pgettext_lazy("Asterisk", "Empty: the server of the address"),
+        required=False,
+        max_length=200,
     )
     timezone = forms.ChoiceField(
         label=pgettext_lazy("Asterisk", "Time zone of the PBX"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from outbound.http import Http
 from telephony.providers.base import (
@@ -25,6 +26,7 @@ from telephony.providers.base import (
     Reply,
     Request,
     Secrets,
+    SipDoor,
 )
 from telephony.providers.values import form, load
 
@@ -68,6 +70,7 @@ class Asterisk(Provider):
             Capability.USERS,
             Capability.HISTORY,
             Capability.RECORDINGS,
+            Capability.BROWSER_PHONE,
         }
     )
     form = AsteriskForm
@@ -113,8 +116,10 @@ class Asterisk(Provider):
     # --- What we ask of it
 
     def able(self, secrets: Secrets) -> frozenset[Capability]:
-        """Call records lie in a database of their own, which not everybody opens."""
-        return self.capabilities if secrets.get("cdr_host") else self.capabilities - {Capability.HISTORY}
+        """Call records lie in a database of their own, which not everybody opens; nor does everybody take SIP by
+        WebSocket."""
+        needs = {Capability.HISTORY: "cdr_host", Capability.BROWSER_PHONE: "sip_address"}
+        return self.capabilities - {capability for capability, name in needs.items() if not secrets.get(name)}
 
     def check(self, http: Http, secrets: Secrets, webhook_url: str) -> list[Check]:
         return checks.run(http, secrets)
@@ -138,6 +143,10 @@ class Asterisk(Provider):
         method: Literal["blind", "hold"],
     ) -> None:
         commands.transfer(http, secrets, leg=leg, by=by, to=to, method=method)
+
+    def sip_door(self, secrets: Secrets) -> SipDoor:
+        address = secrets.get("sip_address", "")
+        return SipDoor(address, secrets.get("sip_domain", "") or urlsplit(address).hostname or "")
 
     def users(self, http: Http, secrets: Secrets) -> list[PbxUser]:
         with Session(http, secrets) as session:

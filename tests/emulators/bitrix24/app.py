@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import control, dispatch, oauth, page
+from . import control, dispatch, oauth, page, placements
 from .faults import Fault
 from .hub import Hub
 from .methods import Context
@@ -110,10 +110,23 @@ class Application:
             return await self._rest(request, portal, base, context)
         if path.startswith("/oauth/"):
             return await self._oauth(request, portal)
+        if path.startswith("/desktop/"):
+            return self._desktop(request, portal)
+        if path == "/api/v1/":
+            return Response(200, placements.LIBRARY.encode(), b"text/javascript; charset=utf-8")
         if path == "/":
             query_params = parse_php(request.query)
             return html(page.render(portal, page.language(query_params, request.language), request.prefix))
         return html("<h1>404</h1>", 404)
+
+    def _desktop(self, request: Request, portal: Portal) -> Response:
+        """`/desktop/<user>/` is a page of the portal as this user has it open, `…/card` the card that he sees."""
+        who, _, what = request.path.removeprefix("/desktop/").partition("/")
+        if not who.isdecimal() or int(who) not in portal.users or what not in ("", "card"):
+            return html("<h1>404</h1>", 404)
+        if what:
+            return as_json(placements.card(portal, int(who)))
+        return html(placements.desktop(portal, int(who), request.prefix))
 
     # --- REST
 

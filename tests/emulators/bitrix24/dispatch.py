@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from . import crm, general, telephony  # noqa: F401 - they fill the registry
+from . import crm, general, placements, telephony  # noqa: F401 - they fill the registry
 from .faults import Faults
 from .limits import Bucket, Operating
 from .methods import REGISTRY, Context, Method

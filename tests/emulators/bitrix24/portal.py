@@ -16,7 +16,7 @@ from .wire import phone_key
 LEAD, DEAL, CONTACT, COMPANY = "LEAD", "DEAL", "CONTACT", "COMPANY"
 TYPE_IDS = {1: LEAD, 2: DEAL, 3: CONTACT, 4: COMPANY}
 SEARCH_ORDER = (CONTACT, LEAD, COMPANY)
-SCOPES = ("crm", "im", "task", "telephony", "user_basic")
+SCOPES = ("crm", "im", "placement", "task", "telephony", "user_basic")
 REUSE_SECONDS = 30 * 60
 
 Entity = dict[str, Any]
@@ -121,7 +121,8 @@ def demo_clients() -> list[Client]:
 
 @dataclass(slots=True)
 class Token:
-    """An access token. `kind`: `app` (the installer's), `event` (of the user who clicked) or `webhook`."""
+    """An access token. `kind`: `app` (the installer's), `event` (of the user who clicked), `user` (of a page in the
+    portal) or `webhook`."""
 
     value: str
     user_id: int
@@ -252,6 +253,7 @@ class Portal:
         self.codes: dict[str, tuple[float, int]] = {}
         self.expired_answered = False
         self.bindings: list[dict[str, str]] = []
+        self.placements: list[dict[str, str]] = []
         self.lines: dict[str, dict[str, Any]] = {}
 
     # --- small helpers
