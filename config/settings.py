@@ -239,6 +239,9 @@ else:
     EMAIL_BACKEND, EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", DATA_DIR / "mail"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Callbridge <callbridge@{_public.hostname or 'localhost'}>")
+# The bot by which people are told of troubles; without a token there is none.
+TELEGRAM_BOT_TOKEN = env.str("TELEGRAM_BOT_TOKEN", default="")
+TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", default="https://api.telegram.org").rstrip("/")
 LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="ru")
 # A vendor's words lie in its own folder.

@@ -54,7 +54,8 @@ class FactInline(TabularInline):
 
 
 class SupportAdmin(ModelAdmin):
-    """A list over all companies. Support may look at everything and change what is set (`editable`), never facts."""
+    """A list over all companies. Support may look at everything; what is set (`editable`) is changed by whoever has the
+    model's permission (`support_groups` of `integrations`), facts by nobody."""
 
     editable = True
     list_per_page = 50
@@ -76,7 +77,7 @@ class SupportAdmin(ModelAdmin):
         return support.has_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.editable and support.has_permission(request)
+        return self.editable and support.has_permission(request) and super().has_change_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -100,8 +101,6 @@ class MembershipInline(TabularInline):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return support.has_permission(request)
 
-    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
-
 
 @admin.register(Company, site=support)
 class CompanyAdmin(SupportAdmin):
@@ -112,7 +111,7 @@ class CompanyAdmin(SupportAdmin):
     inlines = [MembershipInline]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return support.has_permission(request)
+        return support.has_permission(request) and ModelAdmin.has_add_permission(self, request)
 
 
 @admin.register(Partner, site=support)
@@ -160,6 +159,11 @@ class UserAdmin(SupportAdmin):
     readonly_fields = ["last_login", "date_joined"]
     change_password_form = AdminPasswordChangeForm
     actions = ["remove_second_factors"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Superusers say who is of support, and as what."""
+        fields = super().get_fields(request, obj)
+        return [*fields, "is_staff", "groups"] if getattr(request.user, "is_superuser", False) else fields
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Staff's own accounts are a matter of superusers."""

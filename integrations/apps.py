@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -81,12 +82,6 @@ class IntegrationsConfig(AppConfig):
             secret=("url", "secrets"),
         )
         # They listen to telephony, to the client book and to the schedule.
-        from . import (  # noqa: F401
-            actors,
-            notice_actors,
-            parts,
-            plan,
-            routing,
-            telling,
-            webhook_actors,
-        )
+        from . import actors, notice_actors, parts, plan, routing, support_groups, telling, webhook_actors  # noqa: F401
+
+        post_migrate.connect(support_groups.make, sender=self)

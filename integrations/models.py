@@ -757,7 +757,38 @@ class Notice(models.Model):
 
 
 class NoticeChoice(models.Model):
-    """Whether a member wants notices by e-mail; without a row he does."""
+    """How a member wants notices; without a row in every way that there is."""
 
     membership = models.OneToOneField(Membership, models.CASCADE, related_name="notice_choice")
     by_email = models.BooleanField(_("send me notices by e-mail"), default=True)
+    by_telegram = models.BooleanField(_("send me notices by Telegram"), default=True, db_default=True)
+
+
+class Chat(models.Model):
+    """A person's chat with our bot. `chat` is Telegram's number of it, while it is linked; until `code_until` the
+    person may link one. `worked_at`: when it took a message last; `error`: why it did not take the last one."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="chat")
+    chat = models.BigIntegerField(null=True)
+    name = models.CharField(max_length=200, blank=True)
+    code_until = models.DateTimeField(null=True)
+    linked_at = models.DateTimeField(null=True)
+    worked_at = models.DateTimeField(null=True)
+    lost_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return self.name or str(self.user)
+
+
+class ChatMessage(models.Model):
+    """What a member is still to be told in his chat; deleted when it is told. It is not sent before `due_at`."""
+
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="chat_messages")
+    text = models.TextField()
+    made_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(default=timezone.now, db_index=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.text

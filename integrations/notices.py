@@ -1,6 +1,7 @@
-"""Managers are told of a trouble once, by e-mail in their company's language, and once more when it works again.
+"""Managers are told of a trouble once, by e-mail and in their chats with our bot, in their company's language, and once
+more when it works again.
 
-What is over within moments is not told at all, and a company gets one e-mail for everything that there is to say, with
+What is over within moments is not told at all, and a company gets one message for everything that there is to say, with
 a quiet time before the next.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -25,7 +27,7 @@ from telephony.hot import hot_write
 from telephony.models import Connection, Listening
 from telephony.silence import with_last_event
 
-from . import telling, troubles
+from . import chats, telegram, telling, troubles
 from .models import CallSync, Credential, Notice, WebhookEndpoint
 from .troubles import Trouble
 
@@ -163,7 +165,8 @@ def _untold() -> QuerySet[Notice]:
 
 
 def tell(company_id: int) -> bool:
-    """One e-mail to each manager who wants it; True when it is told. One that reaches nobody is tried again later."""
+    """One message to each manager in each way that he wants; True when it is told. What reaches nobody is tried again
+    later."""
     with hot_write():
         rows = list(_untold().filter(company=company_id).select_related("company").order_by("opened_at"))
         Notice.objects.filter(pk__in=[row.pk for row in rows]).update(lease_until=timezone.now() + LEASE)
@@ -176,16 +179,31 @@ def tell(company_id: int) -> bool:
     return True
 
 
-def readers(company: Company) -> QuerySet[Membership]:
-    rows = company.memberships.filter(role__in=READERS, user__is_active=True).select_related("user")
-    return rows.exclude(notice_choice__by_email=False).order_by("pk")
-
-
 def _send(company: Company, rows: list[Notice]) -> bool:
+    """By e-mail at once; chats' messages are written down, and workers see them through."""
     with translation.override(company.language):
         letters = [_letter(company, rows, member.user.email) for member in readers(company)]
+        message = render_to_string("mail/notices.txt", _context(company, rows)).strip()
     reached = [letter for letter in letters if _sent(letter)]
-    return bool(reached) or not letters
+    queued = chats.queue(chatting(company), message)
+    return bool(reached or queued) or not letters
+
+
+def readers(company: Company) -> QuerySet[Membership]:
+    """Who is told by e-mail."""
+    return _managers(company).exclude(notice_choice__by_email=False)
+
+
+def chatting(company: Company) -> QuerySet[Membership]:
+    """Who is told in his chat."""
+    if not telegram.on():
+        return Membership.objects.none()
+    return _managers(company).exclude(notice_choice__by_telegram=False).filter(user__chat__chat__isnull=False)
+
+
+def _managers(company: Company) -> QuerySet[Membership]:
+    rows = company.memberships.filter(role__in=READERS, user__is_active=True)
+    return rows.select_related("user").order_by("pk")
 
 
 def _sent(letter: EmailMultiAlternatives) -> bool:
@@ -197,12 +215,17 @@ def _sent(letter: EmailMultiAlternatives) -> bool:
 
 
 def _letter(company: Company, rows: list[Notice], to: str) -> EmailMultiAlternatives:
-    begun = [row for row in rows if row.closed_at is None]
-    over = [row for row in rows if row.closed_at]
-    context = {"company": company, "begun": begun, "over": over, "site": settings.PUBLIC_URL}
-    letter = EmailMultiAlternatives(_subject(begun, over), render_to_string("mail/notices.txt", context), to=[to])
+    context = _context(company, rows)
+    subject = _subject(context["begun"], context["over"])
+    letter = EmailMultiAlternatives(subject, render_to_string("mail/notices.txt", context), to=[to])
     letter.attach_alternative(render_to_string("mail/notices.html", context), "text/html")
     return letter
+
+
+def _context(company: Company, rows: list[Notice]) -> dict[str, Any]:
+    begun = [row for row in rows if row.closed_at is None]
+    over = [row for row in rows if row.closed_at]
+    return {"company": company, "begun": begun, "over": over, "site": settings.PUBLIC_URL}
 
 
 def _subject(begun: list[Notice], over: list[Notice]) -> str:

@@ -38,6 +38,7 @@ CALLS = gettext_lazy("Calls")
 
 @portal.page("", name="index", right=Right.READ)
 def index(request: PortalRequest) -> HttpResponse:
+    """How it stands; with the header `X-Part` only that, for pages that live."""
     company = company_of(request)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     today = mine(request, Call).filter(started_at__gte=midnight).exclude(source=Source.TRIAL)
@@ -51,7 +52,8 @@ def index(request: PortalRequest) -> HttpResponse:
         "problems": troubles.of(company) if manages else [],
         "path": path.of(company) if manages and not path.landed(company) else None,
     }
-    return portal.render(request, "portal/index.html", context)
+    part = "portal/parts/overview.html" if request.headers.get("X-Part") else "portal/index.html"
+    return portal.render(request, part, context)
 
 
 # --- Journal ----------------------------------------------------------------------------------------------------------

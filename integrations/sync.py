@@ -29,7 +29,7 @@ from employees import installation
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary
 from outbound.http import Http
 from outbound.limits import Limit, Limiter
-from telephony import exchanges, statements
+from telephony import exchanges, live, statements
 from telephony.hot import hot_write, persistently
 from telephony.models import Exchange
 from telephony.threads import Together
@@ -116,6 +116,7 @@ def _book(asked: list[int | Worked]) -> list[Claim | Idle]:
     if done or urgent:
         with hot_write():
             _note(done, now)
+            live.mark_companies({each.claim.credential.company_id for each in done})
             going_on = {each.claim.credential.pk for each in done if not each.last}
             answers = claims.claim(urgent | claims.most_urgent(going_on, timezone.now()), now)
     _count(done)

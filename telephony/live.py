@@ -1,4 +1,5 @@
-"""Pages that live: a person, or a program, is told by server-sent events which of his calls have changed.
+"""Pages that live: a person, or a program, is told by server-sent events which of his calls have changed; pages with
+lists, that something of their company's has (`live_company`).
 
 A stream names a call and its version; what it shows of the call the page asks for like any other, so rights, masks and
 languages have one place. The database is the truth: whoever changes calls leaves a mark in the cache after his commit,
@@ -14,13 +15,13 @@ import json
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 from asgiref.sync import sync_to_async
@@ -66,12 +67,22 @@ open_streams = Gauge("callbridge_live_streams", "Open pages that are told of cal
 
 
 @receiver(calls_changed, sender=Call)
-def mark(**_: Any) -> None:
-    after_commit(_mark)
+def mark(calls: Iterable[Call], **_: Any) -> None:
+    after_commit(_mark, {MARK, *(mark_of(call.company_id) for call in calls)})
 
 
-def _mark() -> None:
-    cache.set(MARK, uuid.uuid4().hex, None)
+def mark_companies(companies: Iterable[int]) -> None:
+    """Something that these companies' lists show, and that is no part of a call, has changed."""
+    after_commit(_mark, {mark_of(company) for company in companies})
+
+
+def mark_of(company_id: int) -> str:
+    return f"{MARK}:{company_id}"
+
+
+def _mark(names: Collection[str]) -> None:
+    if names:
+        cache.set_many(dict.fromkeys(names, uuid.uuid4().hex), None)
 
 
 def touch(call_id: int) -> None:
@@ -79,7 +90,7 @@ def touch(call_id: int) -> None:
     with hot_write():
         lock_drain()
         feed.touch([call_id])
-        mark()
+        mark(Call.objects.filter(pk=call_id).only("company"))
 
 
 # --- What has changed -------------------------------------------------------------------------------------------------
@@ -163,12 +174,15 @@ class Person:
     chosen: Any
     everybody: bool
     employees: frozenset[int] | None
+    right: Right = Right.WORK
+    """What he needs to listen."""
 
     @classmethod
-    def of(cls, request: PortalRequest, everybody: bool) -> Person:
+    def of(cls, request: PortalRequest, everybody: bool, right: Right = Right.WORK) -> Person:
         company, session = request.membership.company, request.session
         employees = employees_of(request.user, company, everybody)
-        return cls(company, request.user, session.session_key or "", session.get(SESSION_KEY), everybody, employees)
+        key, chosen = session.session_key or "", session.get(SESSION_KEY)
+        return cls(company, request.user, key, chosen, everybody, employees, right)
 
     @property
     def who(self) -> Hashable:
@@ -182,7 +196,7 @@ class Person:
         if user.pk != self.user.pk or request.session.get(SESSION_KEY) != self.chosen:
             return None
         membership = Membership.objects.filter(user=self.user, company=self.company).first()
-        if not may(membership, Right.WORK):
+        if not may(membership, self.right):
             return None
         return replace(self, employees=employees_of(self.user, self.company, self.everybody))
 
@@ -194,28 +208,49 @@ class Person:
 
 @dataclass(eq=False)
 class Stream:
-    """What one page is still to be told, of each call the newest alone."""
+    """What one page is still to be told."""
 
     listener: Listener
-    _waiting: dict[uuid.UUID, Told] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def heed(self, mark: str) -> None:
+        """The mark of the listener's company, as it is now."""
+
     def tell(self, told: Told) -> None:
-        if self.listener.concerns(told):
-            self._waiting[told.call] = told
-            self._woken.set()
+        """A call has changed."""
 
     def wake(self) -> None:
         self._woken.set()
 
-    async def next(self, seconds: float) -> list[Told]:
-        """What there is to tell; nothing after so many seconds."""
+    async def woken(self, seconds: float) -> bool:
+        """False where nothing woke it for so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
+        found = self._woken.is_set()
         self._woken.clear()
+        return found
+
+
+@dataclass(eq=False)
+class CallStream(Stream):
+    """Of each of the person's calls the newest alone."""
+
+    _waiting: dict[uuid.UUID, Told] = field(default_factory=dict)
+
+    def tell(self, told: Told) -> None:
+        if self.listener.concerns(told):
+            self._waiting[told.call] = told
+            self.wake()
+
+    async def next(self, seconds: float) -> list[Told]:
+        """What there is to tell; nothing after so many seconds."""
+        await self.woken(seconds)
         told, self._waiting = list(self._waiting.values()), {}
         return told
+
+
+S = TypeVar("S", bound=Stream)
 
 
 class Hub:
@@ -242,8 +277,7 @@ class Hub:
         return his >= MOST_OF_ONE or len(self._streams) >= MOST
 
     @contextmanager
-    def joined(self, listener: Listener) -> Iterator[Stream]:
-        stream = Stream(listener)
+    def joined(self, stream: S) -> Iterator[S]:
         self._streams.add(stream)
         open_streams.inc()
         try:
@@ -261,6 +295,9 @@ class Hub:
         if company.pk not in self._companies:
             self._companies.add(company.pk)
             self._known |= current
+        self.start()
+
+    def start(self) -> None:
         if self._task is None and not self.closed:
             self._task = asyncio.create_task(self._watch(), context=contextvars.Context())
 
@@ -272,7 +309,10 @@ class Hub:
         while not self.closed:
             await asyncio.sleep(TICK)
             try:
-                now = await self.in_thread(_read_mark)
+                marks = await self.in_thread(_read_marks, {mark_of(each.listener.company.pk) for each in self._streams})
+                for stream in self._streams:
+                    stream.heed(marks.get(mark_of(stream.listener.company.pk), ""))
+                now = marks.get(MARK, "")
                 if now == last and time.monotonic() - looked < SLOW:
                     continue
                 await self._look()
@@ -294,11 +334,11 @@ class Hub:
         self.looked_at = began
 
 
-def _read_mark() -> str:
-    """Without a cache there is no mark, and only slow looks are left."""
+def _read_marks(names: Collection[str]) -> dict[str, str]:
+    """Without a cache there are no marks, and only slow looks are left."""
     with suppress(Exception):
-        return cache.get(MARK) or ""
-    return ""
+        return cache.get_many([MARK, *names])
+    return {}
 
 
 hub = Hub()
@@ -307,19 +347,27 @@ hub = Hub()
 # --- The wire ---------------------------------------------------------------------------------------------------------
 
 
+FULL = b"retry: 20000\nevent: full\ndata: {}\n\n"
+OVER = b"event: over\ndata: {}\n\n"
+
+
 def respond(request: HttpRequest, listener: Listener) -> StreamingHttpResponse:
     """The stream of whoever asks, from where he was told last."""
     since = _moment(request.headers.get("Last-Event-ID") or request.GET.get("since", ""))
+    return answer(_wire(listener, since))
+
+
+def answer(wire: AsyncIterator[bytes]) -> StreamingHttpResponse:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(_wire(listener, since), content_type="text/event-stream", headers=headers)
+    return StreamingHttpResponse(wire, content_type="text/event-stream", headers=headers)
 
 
 async def _wire(listener: Listener, since: datetime | None) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     if hub.full_for(listener):
-        yield b"retry: 20000\nevent: full\ndata: {}\n\n"
+        yield FULL
         return
-    with hub.joined(listener) as stream:
+    with hub.joined(CallStream(listener)) as stream:
         at = timezone.now()
         # In the request's own thread, whose connection to the database is given back with it.
         current = await sync_to_async(looked_after)(look, {listener.company.pk}, {})
@@ -330,7 +378,7 @@ async def _wire(listener: Listener, since: datetime | None) -> AsyncIterator[byt
             yield block
 
 
-async def _as_it_comes(stream: Stream, at: datetime) -> AsyncIterator[bytes]:
+async def _as_it_comes(stream: CallStream, at: datetime) -> AsyncIterator[bytes]:
     """A block for what comes together; from time to time one without events, that keeps the line and the place."""
     checked = time.monotonic()
     while not hub.closed:
@@ -338,7 +386,7 @@ async def _as_it_comes(stream: Stream, at: datetime) -> AsyncIterator[bytes]:
         if time.monotonic() - checked >= BEAT:
             listener = await hub.in_thread(stream.listener.again)
             if listener is None:
-                yield b"event: over\ndata: {}\n\n"
+                yield OVER
                 return
             stream.listener, checked = listener, time.monotonic()
         yield _block(max(at, hub.looked_at), told)

@@ -25,7 +25,7 @@ from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
-from . import commands, live, words
+from . import commands, live, live_company, words
 from .models import Call
 
 
@@ -57,6 +57,12 @@ class ClientForm(forms.Form):
 def card_live(request: PortalRequest) -> HttpResponseBase:
     """The stream of the person's calls; with `all` of the company's, for those without an employee of their own."""
     return live.respond(request, live.Person.of(request, everybody="all" in request.GET))
+
+
+@portal.page("calls/live/", name="calls_live", right=Right.READ)
+def calls_live(request: PortalRequest) -> HttpResponseBase:
+    """The stream of pages that show many calls: that something of the company's has changed."""
+    return live_company.respond(request)
 
 
 @portal.page("calls/<uuid:uuid>/transfer/", name="transfer", right=Right.WORK, posts=True)

@@ -379,7 +379,7 @@ class PlannedCall(models.Model):
     """A number that somebody is to call. It is done by a conversation with it since then (`planner.done`), or by hand.
 
     `due_at`: not before then; empty: at once. Without an employee it is for whoever comes first. `call` is the
-    conversation that did it, once that is written down.
+    conversation that did it, once that is written down. Until `taken_until` nobody but `taken_by` is to call it.
     """
 
     class Origin(models.TextChoices):
@@ -402,6 +402,10 @@ class PlannedCall(models.Model):
     done_at = models.DateTimeField(_("done"), null=True)
     call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="+", verbose_name=_("call"))
     note = models.CharField(_("note"), max_length=500, blank=True)
+    taken_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("called by")
+    )
+    taken_until = models.DateTimeField(_("taken until"), null=True)
 
     class Meta:
         verbose_name = _("planned call")
@@ -415,6 +419,11 @@ class PlannedCall(models.Model):
 
     def __str__(self) -> str:
         return self.phone
+
+    @property
+    def caller(self) -> User | None:
+        """Who calls it just now."""
+        return self.taken_by if self.taken_until and self.taken_until > timezone.now() else None
 
 
 class CallGone(models.Model):

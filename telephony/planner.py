@@ -8,6 +8,7 @@ a day it is written down, so that a look costs what is open and not what was eve
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -39,7 +40,13 @@ SHOWN = timedelta(days=30)
 SURE = timedelta(days=1)
 """After so long a conversation is written down: what its PBX's history corrects is corrected by then."""
 BATCH = 500
+HELD, RENEWED = timedelta(minutes=5), timedelta(minutes=4)
+"""A number is kept so long for whoever calls it, and anew while he looks at it, when less than the second is left."""
+AT_ONCE = 20
+"""Of the next ones, how many are looked at for one that nobody else has taken meanwhile."""
 MORNING = time(9)
+_SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
+"""7,92611E+10: what a CSV has of a number that was too wide for its column."""
 
 
 # --- A list -----------------------------------------------------------------------------------------------------------
@@ -100,6 +107,10 @@ def _wish(line: str, region: str) -> Wish:
     words = f"{separator.strip()} ".join(part.strip() for part in rest if part.strip())
     if len(words) > MOST_WORDS:
         raise ValidationError(_("The words have at most %(most)d characters.") % {"most": MOST_WORDS})
+    if number.startswith("="):
+        raise ValidationError(_("A formula without its value. Save the file in Excel, and choose it again."))
+    if _SHORTENED.fullmatch(number.strip()):
+        raise ValidationError(_("Excel has shortened this number. Make the column's format text, and enter it again."))
     return Wish(phones.required(number.strip(), region), words)
 
 
@@ -154,13 +165,18 @@ def plan(
 
 
 def close(row: PlannedCall, by: User | None, note: str) -> None:
-    row.done_at, row.done_by, row.note = timezone.now(), by, note
-    row.save(update_fields=["done_at", "done_by", "note"])
+    row.done_at, row.done_by, row.note, row.taken_by = timezone.now(), by, note, None
+    row.save(update_fields=["done_at", "done_by", "note", "taken_by"])
 
 
 def reopen(row: PlannedCall) -> None:
     row.done_at, row.done_by, row.note = None, None, ""
     row.save(update_fields=["done_at", "done_by", "note"])
+
+
+def put_off(row: PlannedCall, due_at: datetime) -> None:
+    row.due_at, row.taken_by = due_at, None
+    row.save(update_fields=["due_at", "taken_by"])
 
 
 def later(when: str) -> datetime | None:
@@ -208,6 +224,12 @@ def ready(company: Company, own: QuerySet[Employee]) -> QuerySet[PlannedCall]:
     return waiting(company, own).filter(Q(due_at=None) | Q(due_at__lte=timezone.now()))
 
 
+def free(company: Company, own: QuerySet[Employee], user: User) -> QuerySet[PlannedCall]:
+    """Of these what nobody else is calling, and with whose number no call goes on."""
+    going_on = Call.objects.filter(company=OuterRef("company"), client_phone=OuterRef("phone"))
+    return ready(company, own).filter(_free_for(user), ~Exists(going_on.exclude(state=CallState.FINISHED)))
+
+
 def _for(own: QuerySet[Employee]) -> Q:
     return Q(employee=None) | Q(employee__in=own)
 
@@ -231,6 +253,43 @@ def settle() -> None:
     for row in rows.filter(talked_at__lt=before)[:BATCH]:
         with hot_write():
             PlannedCall.objects.filter(pk=row.pk, done_at=None).update(call=row.talk_id, done_at=row.talked_at)
+
+
+# --- Whose turn it is -------------------------------------------------------------------------------------------------
+
+
+def take_next(company: Company, own: QuerySet[Employee], user: User, skipped: int) -> PlannedCall | None:
+    """The next one after `skipped` of those that are free; it is this person's now."""
+    rows = free(company, own, user)[skipped : skipped + AT_ONCE]
+    return next((row for row in rows if take(row, user)), None)
+
+
+def take(row: PlannedCall, user: User) -> bool:
+    """Nobody else is to call the number for a while; False where somebody else has taken it. A person has one at a
+    time. What is taken already is only taken anew when the time is nearly up."""
+    now = timezone.now()
+    if row.done_at or (row.caller == user and row.taken_until and row.taken_until > now + RENEWED):
+        return True
+    # One statement, so that of two who ask at the same moment one is refused.
+    open_ = PlannedCall.objects.filter(_free_for(user), pk=row.pk, done_at=None)
+    if not open_.update(taken_by=user, taken_until=now + HELD):
+        row.refresh_from_db()
+        return False
+    row.taken_by, row.taken_until = user, now + HELD
+    _held(row.company_id, user).exclude(pk=row.pk).update(taken_by=None)
+    return True
+
+
+def give_back(row: PlannedCall, user: User) -> None:
+    _held(row.company_id, user).filter(pk=row.pk).update(taken_by=None)
+
+
+def _held(company_id: int, user: User) -> QuerySet[PlannedCall]:
+    return PlannedCall.objects.filter(company=company_id, done_at=None, taken_by=user)
+
+
+def _free_for(user: User) -> Q:
+    return Q(taken_by=None) | Q(taken_by=user) | Q(taken_until__lte=timezone.now())
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -270,7 +329,7 @@ def page(plans: QuerySet[PlannedCall], number: int) -> Page:
 
 
 def with_people(plans: QuerySet[PlannedCall]) -> QuerySet[PlannedCall]:
-    return plans.select_related("company", "employee", "made_by", "done_by")
+    return plans.select_related("company", "employee", "made_by", "done_by", "taken_by")
 
 
 def rows(plans: Collection[PlannedCall]) -> list[Row]:

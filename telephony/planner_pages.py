@@ -23,7 +23,7 @@ from employees.models import Company, Employee
 from employees.rights import Right
 from employees.sites import PortalRequest, company_of, mine, my, portal
 
-from . import missed, planner
+from . import missed, planner, spreadsheets
 from .models import Call, PlannedCall
 from .planner import Planned, Wish
 
@@ -196,8 +196,11 @@ class ListForm(_WhenAndWhom):
     file = forms.FileField(
         label=gettext_lazy("Or a file"),
         required=False,
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
-        help_text=gettext_lazy("CSV or plain text, written in the same way."),
+        widget=forms.FileInput(attrs={"accept": ".xlsx,.csv,.txt,.tsv,text/csv,text/plain"}),
+        help_text=gettext_lazy(
+            "XLSX, CSV or plain text. Of a spreadsheet the first sheet is read: numbers in its first column, what the "
+            "call is about in the next ones."
+        ),
     )
     field_order = ["text", "file", "due_at", "employee"]
     listed: planner.Listed
@@ -222,12 +225,16 @@ class ListForm(_WhenAndWhom):
 
 
 def _read(file: UploadedFile) -> str:
-    """A file's text, in UTF-8 or as Russian spreadsheets write it. Raises `ValidationError`."""
+    """A file's text, in UTF-8 or as Russian spreadsheets write it; a sheet's lines. Raises `ValidationError`."""
     if (file.size or 0) > MOST_BYTES:
         raise forms.ValidationError(_("The file is too large for a list of numbers. Divide it."))
     content = file.read()
+    if content.startswith(spreadsheets.ZIP):
+        from .xlsx import lines_of  # hardly any process reads such files
+
+        return lines_of(content)
     if b"\0" in content:
-        raise forms.ValidationError(_("This is no text. In the spreadsheet choose “Save as”, then CSV."))
+        raise forms.ValidationError(_("This is no text. In the spreadsheet choose “Save as”, then XLSX or CSV."))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -260,29 +267,33 @@ def planner_list(request: PortalRequest) -> HttpResponse:
 
 @portal.page("planner/run/", name="planner_run", right=Right.WORK)
 def planner_run(request: PortalRequest) -> HttpResponse:
-    """The call whose turn it is. It is named in the address, so that it stays before one's eyes when it is done.
-    `skipped`: how many were left aside for now."""
-    ready = planner.ready(company_of(request), _own(request))
+    """The call whose turn it is, kept from others meanwhile. It is named in the address, so that it stays before one's
+    eyes when it is done. `skipped`: how many were left aside for now."""
+    company, own = company_of(request), _own(request)
     skipped = _number(request, "skipped", 0)
     here = reverse("portal:planner_run")
     if not (named := request.GET.get("now", "")):
-        if chosen := ready[skipped : skipped + 1].first():
+        if chosen := planner.take_next(company, own, request.user, skipped):
             return redirect(f"{here}?now={chosen.uuid}&skipped={skipped}")
-        if skipped and ready.exists():
+        if skipped and planner.free(company, own, request.user).exists():
             messages.info(request, _("That was the last one. Now come those that you skipped."))
             return redirect(here)
-        waiting = planner.waiting(company_of(request), _own(request)).first()
-        return portal.render(request, "portal/planner_run.html", {"title": ONE_BY_ONE, "waiting": waiting})
+        waiting = planner.waiting(company, own).first()
+        others = planner.ready(company, own).exists()
+        nobody = {"title": ONE_BY_ONE, "waiting": waiting, "others": others}
+        return portal.render(request, "portal/planner_run.html", nobody)
     (row,) = planner.rows([_planned(request, named)])
+    over = bool(row.plan.done_at or row.talk)
     context = {
         "title": ONE_BY_ONE,
         "row": row,
-        "over": bool(row.plan.done_at or row.talk),
-        "left": ready.count(),
+        "over": over,
+        "mine": over or planner.take(row.plan, request.user),
+        "left": planner.ready(company, own).count(),
         "skipped": skipped,
         "next": skipped + 1,
         "later": LATER,
-        "comment": book.last_comments(company_of(request), [row.plan.phone]).get(row.plan.phone),
+        "comment": book.last_comments(company, [row.plan.phone]).get(row.plan.phone),
     }
     part = "portal/parts/planner_run.html" if request.headers.get("X-Part") else "portal/planner_run.html"
     return portal.render(request, part, context)
@@ -327,12 +338,18 @@ def planner_later(request: HttpRequest, uuid: UUID) -> HttpResponse:
     row = my(request, PlannedCall, uuid=uuid)
     due_at = planner.later(request.POST.get("when", ""))
     if due_at:
-        row.due_at = due_at
-        row.save(update_fields=["due_at"])
+        planner.put_off(row, due_at)
         messages.success(request, _("It comes again when its time has come."))
     else:
         messages.error(request, _("Choose when to call."))
     return back(request, reverse("portal:planner"))
+
+
+@portal.page("planner/<uuid:uuid>/leave/", name="planner_leave", right=Right.WORK, posts=True)
+def planner_leave(request: PortalRequest, uuid: UUID) -> HttpResponse:
+    """Whoever had the call before his eyes looks elsewhere: others may take it."""
+    planner.give_back(my(request, PlannedCall, uuid=uuid), request.user)
+    return HttpResponse(status=204)
 
 
 portal.in_menu(

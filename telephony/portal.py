@@ -22,7 +22,7 @@ from employees.rights import Right
 from employees.sites import M, PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 
-from . import account_forms, commands, pulse, recordings, routing, views, words
+from . import account_forms, commands, planner, pulse, recordings, routing, views, words
 from .hours_pages import in_short
 from .models import Call, Connection, InboxEvent, Listening, PlannedCall, Recording
 from .providers.base import Capability, PbxUser
@@ -193,6 +193,9 @@ def numbers(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def dial(request: PortalRequest) -> HttpResponse:
     """Call the employee, then the number. Without an extension of his own the person chooses one."""
     what, key, number = _to_dial(request)
+    if what == "planned" and not planner.take(_named(request, PlannedCall, key), request.user):
+        messages.error(request, _("Somebody else is calling this number just now."))
+        return back(request, reverse("portal:planner"))
     phone = phones.normalise(number, company_of(request).region)
     if not phones.is_phone(phone):
         messages.error(request, _("This is not a phone number."))

@@ -1,4 +1,5 @@
 """Tables as files: CSV as the reader's Excel expects it, and XLSX. Rows are written as they come and are not kept.
+A list that somebody has in XLSX is read as the text that he would have written.
 
 What comes from outside is never a formula. In CSV, where Excel guesses, an apostrophe is put before whatever would
 begin one; a phone number is none and stays as it is. In XLSX a cell says itself that it is text.
@@ -21,6 +22,8 @@ FORMATS = [("xlsx", "XLSX"), ("csv", "CSV")]
 TYPES = {"csv": "text/csv; charset=utf-8", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 MOST_ROWS = 1_048_575
 """An XLSX sheet takes so many beside its heading."""
+ZIP = b"PK\x03\x04"
+"""How an XLSX begins, which is a ZIP."""
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
 _PHONE = re.compile(r"\+[\d\s()*-]+")
 

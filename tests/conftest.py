@@ -52,6 +52,7 @@ def _environment() -> None:
         "SIGN_UP": "1",
         "SOCIAL_PROVIDERS": "",
         "EMAIL_URL": "",
+        "TELEGRAM_BOT_TOKEN": "",
         "S3_BUCKET": "",
     }
 

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
@@ -40,6 +41,7 @@ from integrations.models import (
     WebhookEndpoint,
 )
 from integrations.payloads import KINDS
+from integrations.support_groups import LEAD
 from telephony.models import (
     Call,
     CallAlias,
@@ -91,6 +93,13 @@ class UserFactory(DjangoModelFactory):
 
     email = factory.Sequence(lambda n: f"person{n}@example.com")
     password = factory.django.Password(PASSWORD)
+
+
+def support_lead(**facts: Any) -> User:
+    """Somebody of support who may change what is set."""
+    user: User = UserFactory(is_staff=True, **facts)
+    user.groups.add(Group.objects.get(name=LEAD))
+    return user
 
 
 class MembershipFactory(DjangoModelFactory):

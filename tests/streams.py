@@ -46,6 +46,7 @@ class Stream:
         self.calls: list[dict[str, Any]] = []
         self.kinds: list[str] = []
         self.place = ""
+        self.blocks = 0
         self.ended = threading.Event()
         self._answer = answer
         threading.Thread(target=self._read, daemon=True).start()
@@ -57,7 +58,9 @@ class Stream:
         self.ended.set()
 
     def _take(self, name: str, value: str) -> None:
-        if name == "event":
+        if not name and not value:
+            self.blocks += 1
+        elif name == "event":
             self.kinds.append(value)
         elif name == "id":
             self.place = value
@@ -72,18 +75,20 @@ class Stream:
 
 
 @contextmanager
-def listening(stack: Stack, person: requests.Session, place: str = "", port: int = 0) -> Iterator[Stream]:
-    """`port`: of another web process than the usual one."""
+def listening(
+    stack: Stack, person: requests.Session, place: str = "", port: int = 0, path: str = "/card/live/"
+) -> Iterator[Stream]:
+    """`port`: of another web process than the usual one. The server has joined it when this begins."""
     line = HTTPConnection("127.0.0.1", port or stack.port, timeout=60)
     line.connect()
     sock = line.sock
     cookies = "; ".join(f"{name}={value}" for name, value in person.cookies.items())
-    line.request("GET", "/card/live/", headers={"Cookie": cookies} | ({"Last-Event-ID": place} if place else {}))
+    line.request("GET", path, headers={"Cookie": cookies} | ({"Last-Event-ID": place} if place else {}))
     answer = line.getresponse()
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
     stream = Stream(answer)
     try:
-        wait_until(lambda: stream.place or stream.ended.is_set(), "the first block of a stream")
+        wait_until(lambda: stream.blocks > 1 or stream.ended.is_set(), "the first block of a stream")
         yield stream
     finally:
         with suppress(OSError):

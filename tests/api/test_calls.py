@@ -241,5 +241,5 @@ def test_a_key_has_few_streams(program: Any, mine: World) -> None:
     with ExitStack() as streams:
         for _ in range(live.MOST_OF_ONE):
             assert not hub.full_for(listener)
-            streams.enter_context(hub.joined(listener))
+            streams.enter_context(hub.joined(live.CallStream(listener)))
         assert hub.full_for(listener)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from django.urls import get_resolver
+from django.urls import URLPattern, get_resolver
 
 from config import api  # noqa: F401  (all rooms register their resources)
 from employees.api import keys
@@ -95,7 +95,7 @@ class Route:
 def routes() -> list[Route]:
     return [
         Route(str(url.name), str(url.pattern), method.upper())
-        for url in router.urls
+        for url in cast("list[URLPattern]", router.urls)
         for method in url.callback.actions  # type: ignore[union-attr]
         if method in ("get", "post", "put", "patch", "delete")
     ]
@@ -115,7 +115,7 @@ def test_every_resource_with_rows_says_how_they_are_named():
 
 def test_all_addresses_of_the_api_are_walked():
     """But those that are no resources: the description and the problems."""
-    (ours,) = [url for url in get_resolver().url_patterns if str(url.pattern) == "api/"]
+    (ours,) = [cast("Any", url) for url in get_resolver().url_patterns if str(url.pattern) == "api/"]
     others = {url.name for url in ours.url_patterns if getattr(url, "name", None)}
     assert others == {"api_schema", "api_reference", "api_try", "api_problem"}
 

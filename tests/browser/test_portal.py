@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import needs
 from tests.emulators.bitrix24 import Bitrix24Emulator
 from tests.emulators.mango import MangoEmulator
-from tests.stack import Stack, company, running
+from tests.stack import Stack, company, running, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -77,6 +78,14 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def evening(office: Office) -> Iterator[None]:
+    """Everybody closes his windows: an open one has a stream."""
+    yield
+    for context in office.browser.contexts:
+        context.close()
+
+
 @pytest.mark.parametrize(
     ("language", "journal", "written"), [("ru", "Журнал звонков", "записан"), ("en", "Calls", "written")]
 )
@@ -97,6 +106,57 @@ def test_a_call_appears_in_the_journal_by_itself(office: Office, language: str, 
     with page.expect_download() as download:
         player.locator("a[data-download]").click()
     assert Path(download.value.path()).stat().st_size > 0
+
+
+HIDE = """hidden => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def listeners(office: Office) -> float:
+    text = requests.get(f"{office.stack.url}/metrics", timeout=5).text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("callbridge_live_streams"))
+
+
+def test_a_journal_that_is_read_stays_where_it_is_and_a_hidden_one_is_silent(office: Office) -> None:
+    for client in range(871, 877):
+        office.mango.call("missed_direct", client=f"79000000{client}").wait()
+    office.stack.wait_quiet()
+    page = office.sign_in()
+    page.set_viewport_size({"width": 1280, "height": 320})
+    page.goto(f"{office.stack.url}/calls/")
+    wait_until(lambda: listeners(office) == 1, "the page's stream")
+    read = page.locator("tr", has_text="000-08-72")
+    read.scroll_into_view_if_needed()
+    page.wait_for_load_state("networkidle")
+    before = read.bounding_box()
+    node = read.element_handle()
+    office.mango.call("missed_direct", client="79000000851").wait()
+    expect(page.locator("tr", has_text="000-08-51")).to_have_count(1)
+    after = read.bounding_box()
+    assert before
+    assert after
+    assert abs(before["y"] - after["y"]) < 2
+    assert node
+    assert page.evaluate("node => node.isConnected", node), "a row that is the same stays"
+    page.evaluate(HIDE, True)
+    wait_until(lambda: listeners(office) == 0, "the end of a hidden page's stream")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    office.mango.call("missed_direct", client="79000000852").wait()
+    office.stack.wait_quiet()
+    assert asked == []
+    page.evaluate(HIDE, False)
+    expect(page.locator("tr", has_text="000-08-52")).to_have_count(1)
+
+
+def test_the_overview_counts_by_itself(office: Office) -> None:
+    page = office.sign_in()
+    counted = page.locator(".cb-tile b").first
+    before = int(counted.inner_text()) if counted.count() else 0
+    office.mango.call("missed_direct", client="79000000861").wait()
+    expect(counted).to_have_text(str(before + 1))
 
 
 def test_the_passport_tells_the_whole_story(office: Office) -> None:

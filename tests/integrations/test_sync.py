@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import time_machine
 from django import forms
+from django.core.cache import cache
 from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
@@ -39,7 +40,7 @@ from integrations.models import CallSync, Credential, Integration, Lane
 from outbound.errors import CredentialsRefused, RateLimited, Rejected, Temporary, TokenExpired
 from outbound.http import Http
 from outbound.limits import Limit
-from telephony import directory, inbox
+from telephony import directory, inbox, live
 from telephony.models import Call, Connection
 from tests.factories import (
     CallFactory,
@@ -199,6 +200,17 @@ def test_a_call_is_written_step_by_step(paper: Paper, make: Callable[..., CallSy
     assert row.progress == {"begin": True, "end": True}
     assert [(step["step"], step["words"]) for step in row.history] == [("begin", ["written"]), ("end", ["written"])]
     assert Lane.objects.get().lease is None
+
+
+def test_lists_that_are_open_are_told_that_it_is_written(
+    make: Callable[..., CallSync], django_capture_on_commit_callbacks: Any
+):
+    row = make()
+    name = live.mark_of(row.call.company_id)
+    cache.delete(name)
+    with django_capture_on_commit_callbacks(execute=True):
+        sync.work_off(row.credential_id)
+    assert cache.get(name)
 
 
 def test_what_is_written_already_costs_nothing(paper: Paper, make: Callable[..., CallSync]):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
 from django.test import Client as Browser
 from django.urls import reverse
@@ -16,12 +19,14 @@ from django.utils import timezone
 
 from clients.models import Client, Comment, Task
 from employees.models import Membership, Role
+from employees.rights import Right
 from employees.sites import PortalRequest
 from integrations import lookups
 from integrations.actors import look_up_client
 from integrations.models import CardWrite
 from outbound.errors import OutboundError, Temporary
 from telephony import commands, inbox, live
+from telephony.live_company import CompanyStream
 from telephony.models import Call, Command
 from tests import factories as make
 from tests.portal.conftest import World
@@ -320,9 +325,33 @@ def test_every_change_leaves_another_mark(mine: World, django_capture_on_commit_
     for change in (lambda: inbox.announce([mine.call.pk]), lambda: live.touch(mine.call.pk)):
         with django_capture_on_commit_callbacks(execute=True):
             change()
-        marks.append(live._read_mark())
-    assert marks[0]
-    assert marks[0] != marks[1]
+        marks.append(live._read_marks([live.mark_of(mine.company.pk)]))
+    assert set(marks[0]) == {live.MARK, live.mark_of(mine.company.pk)}
+    assert not set(marks[0].values()) & set(marks[1].values())
+
+
+def test_much_at_once_is_one_word(mine: World) -> None:
+    """Each stream of a company is told once of what came together, and not of what was there before."""
+    request = SimpleNamespace(membership=mine.member, session=SessionStore(), user=mine.member.user)
+    listener = live.Person.of(cast("PortalRequest", request), everybody=True, right=Right.READ)
+
+    async def told(*marks: str) -> list[bool]:
+        stream = CompanyStream(listener)
+        stream.heed(marks[0])
+        before = await stream.woken(0)
+        for mark in marks[1:]:
+            stream.heed(mark)
+        return [before, await stream.woken(0), await stream.woken(0)]
+
+    assert asyncio.run(told("a", "b", "c")) == [False, True, False]
+    assert asyncio.run(told("", "b")) == [False, True, False]
+    assert asyncio.run(told("a", "", "a")) == [False, False, False]  # a cache that was away says nothing
+
+
+def test_who_only_reads_listens_to_lists_alone(mine: World, signed_in: Callable[..., Browser]) -> None:
+    reader = signed_in(mine.company, Role.READ_ONLY)
+    assert reader.get("/calls/live/").status_code == 200
+    assert reader.get("/card/live/").status_code == 403
 
 
 def test_without_a_cache_there_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,8 +360,8 @@ def test_without_a_cache_there_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> No
     def broken(*_: object, **__: object) -> None:
         raise ConnectionError("no cache")
 
-    monkeypatch.setattr(cache, "get", broken)
-    assert live._read_mark() == ""
+    monkeypatch.setattr(cache, "get_many", broken)
+    assert live._read_marks([]) == {}
 
 
 # --- What is written into CRMs ----------------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def test_many_changes_are_few_questions(mine: World, desk: Client, django_assert
 
 
 def test_support_is_named_as_support(mine: World, desk: Client) -> None:
-    staff = make.UserFactory(is_staff=True, email="helper@example.com")
+    staff = make.support_lead(email="helper@example.com")
     support = Client()
     support.force_login(staff)
     where = reverse("support:employees_company_change", args=[mine.company.pk])

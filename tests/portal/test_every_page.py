@@ -22,6 +22,7 @@ from tests.browser.test_portal import ARGUMENTS
 from tests.conftest import needs
 from tests.portal import test_isolation as isolation
 from tests.portal.conftest import World
+from tests.portal.test_support import fill, lists
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -98,7 +99,7 @@ def test_pages_of_a_person(mine: World, owner: Client, opened: Callable[..., Loo
 
 
 def test_pages_of_support(mine: World, opened: Callable[..., Looker]) -> None:
-    """Our own; the lists of rows are django-unfold's."""
+    """Our own."""
     client = Client()
     client.force_login(make.UserFactory(is_staff=True, is_superuser=True))
     looker = opened(client)
@@ -106,6 +107,20 @@ def test_pages_of_support(mine: World, opened: Callable[..., Looker]) -> None:
         looker.look(reverse(f"support:{name}"))
     for name, key in (("customer", mine.company.uuid), ("call", mine.call.uuid), ("visit", mine.member.pk)):
         looker.look(reverse(f"support:{name}", args=[key]))
+    assert not looker.found, looker.told()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("what", ["changelist", "change"])
+def test_lists_and_forms_of_support(what: str, mine: World, opened: Callable[..., Looker]) -> None:
+    """Those of every model, in django-unfold's frame."""
+    fill(mine)
+    client = Client()
+    client.force_login(make.UserFactory(is_staff=True, is_superuser=True))
+    looker = opened(client)
+    for row in lists():
+        keys = [row.model._default_manager.first().pk] if what == "change" else []
+        looker.look(reverse(f"support:{row.opts.app_label}_{row.opts.model_name}_{what}", args=keys))
     assert not looker.found, looker.told()
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import re
+import threading
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from openpyxl import Workbook
 
 from employees.models import Employee, Role
-from telephony import planner
+from telephony import planner, xlsx
 from telephony.models import Call, PlannedCall
 from tests import factories as make
 from tests.portal.conftest import World
@@ -172,13 +180,84 @@ def test_a_file_is_read(mine: World, browser: Client, encoding: str) -> None:
     [
         ({"text": " \n "}, "Write the numbers here"),
         ({"text": f"{PHONE}\n" * 501}, "The list has 501 lines, and at most 500"),
-        ({"file": SimpleUploadedFile("list.xlsx", b"PK\3\4\0\0")}, "choose “Save as”, then CSV"),
+        ({"file": SimpleUploadedFile("list.xls", b"\xd0\xcf\x11\xe0\0\0")}, "choose “Save as”, then XLSX or CSV"),
+        ({"file": SimpleUploadedFile("list.xlsx", b"PK\3\4\0\0")}, "This spreadsheet cannot be read"),
         ({"file": SimpleUploadedFile("list.csv", b"1" * 300_000)}, "The file is too large"),
     ],
 )
 def test_what_is_no_list_is_refused(mine: World, browser: Client, said: dict[str, Any], words: str) -> None:
     assert words in browser.post("/planner/list/", {**said, "step": "plan"}).content.decode()
     assert not PlannedCall.objects.exists()
+
+
+def a_sheet(*rows: list[Any]) -> bytes:
+    book, file = Workbook(), io.BytesIO()
+    for row in rows:
+        book.active.append(row)
+    book.create_sheet("another").append([THIRD])
+    book.save(file)
+    return file.getvalue()
+
+
+def test_a_spreadsheet_is_read_by_its_rows(mine: World, browser: Client) -> None:
+    """Numbers that Excel has as fractions, dates, formulas with and without a value, rows that say nothing."""
+    rows: list[list[Any]] = [
+        ["Phone", "What about"],
+        [79261112233.0, "Contract; bill", datetime(2030, 5, 1)],
+        [],
+        ["=A2+1", "a formula"],
+        ["8 926 111-22-44", "two\nlines", datetime(2030, 5, 1, 10, 30), 1.5],
+        [None, "nobody"],
+    ]
+    text = browser.post("/planner/list/", {"file": SimpleUploadedFile("list.xlsx", a_sheet(*rows))}).content.decode()
+    assert "2 numbers were understood" in text
+    assert "Contract; bill; 01.05.2030" in text
+    assert "two lines; 01.05.2030 10:30; 1.5" in text
+    assert '<td data-name="Line">4</td><td class="cb-full cb-mono">=A2+1;a formula</td>' in text
+    assert "A formula without its value" in text
+    assert re.findall(r'data-name="Line">(\d+)', text) == ["1", "4", "6"]
+    assert not PlannedCall.objects.exists()
+
+
+def test_a_formulas_value_is_what_counts() -> None:
+    """As Excel saves it: with what came of it."""
+    plain = a_sheet(["=B1", 1])
+    kept = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(plain)) as old, zipfile.ZipFile(kept, "w") as new:
+        for name in old.namelist():
+            new.writestr(
+                name, old.read(name).replace(b"<v></v>", b"<v>79261112233</v>").replace(b"<v />", b"<v>79261112233</v>")
+            )
+    assert xlsx.lines_of(kept.getvalue()) == "79261112233;1\n"
+
+
+def _packed(size: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("xl/worksheets/sheet1.xml", b"0" * size)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_packed(40 * 1024 * 1024), "too large"),
+        (_packed(10), "cannot be read"),
+        (a_sheet(["x"])[:-300], "cannot be read"),
+        (a_sheet(*([PHONE] for _ in range(10_001))), "goes on below row 10000"),
+    ],
+    ids=["a bomb", "no sheet", "cut off", "too long"],
+)
+def test_a_spreadsheet_that_is_none_is_refused(content: bytes, words: str) -> None:
+    with translation.override("en"), pytest.raises(ValidationError, match=words):
+        xlsx.lines_of(content)
+
+
+def test_a_number_that_excel_shortened_is_no_number(mine: World) -> None:
+    with translation.override("en"):
+        listed = planner.understand("7,92611E+10;x\n7.92611E+10", "RU")
+    assert listed.wishes == []
+    assert all("Excel has shortened" in each.why for each in listed.wrong[1:])
 
 
 @pytest.mark.parametrize("line", ["x" * 700, f"{PHONE};" + "x" * 501, f'{PHONE};"open', ";;;", '"', "=1+1"])
@@ -371,6 +450,133 @@ def test_a_wrong_address_is_not_found(mine: World, browser: Client, where: str) 
 )
 def test_nonsense_is_as_if_not_asked(mine: World, browser: Client, where: str) -> None:
     assert browser.get(where).status_code == 200
+
+
+# --- Two on one list
+
+
+@pytest.fixture
+def colleague(mine: World) -> Client:
+    member = make.MembershipFactory(
+        company=mine.company, role=Role.OPERATOR, user__first_name="Boris", user__last_name="Test"
+    )
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(member.user)
+    return client
+
+
+def test_two_never_have_the_same_number(mine: World, browser: Client, colleague: Client) -> None:
+    first, second = a_plan(mine, PHONE), a_plan(mine, OTHER)
+    assert turn(browser) == PHONE
+    assert turn(colleague) == OTHER
+    assert "Boris Test is calling" in text_of(browser)
+    text = text_of(browser, f"/planner/run/?now={second.uuid}")
+    assert "Boris Test is calling this number just now." in text
+    assert 'name="planned"' not in text
+    assert turn(browser) == PHONE
+    first.refresh_from_db()
+    assert first.caller == mine.member.user
+
+
+def test_who_has_none_left_is_told_that_others_call(mine: World, browser: Client, colleague: Client) -> None:
+    a_plan(mine)
+    assert turn(browser) == PHONE
+    for where in ("/planner/run/", "/planner/run/?skipped=1"):
+        assert "Others are calling all that is to be called" in text_of(colleague, where, follow=True)
+
+
+def test_somebody_elses_number_is_not_dialled(
+    mine: World, browser: Client, colleague: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from telephony import commands
+
+    asked: list[str] = []
+    monkeypatch.setattr(commands, "dial", lambda connection, **said: asked.append(said["phone"]))
+    row = a_plan(mine)
+    assert turn(browser) == PHONE
+    said = colleague.post("/dial/", {"planned": row.uuid, "extension": "101"}, follow=True).content.decode()
+    assert "Somebody else is calling this number just now." in said
+    assert asked == []
+    browser.post("/dial/", {"planned": row.uuid, "extension": "101"})
+    assert asked == [PHONE]
+
+
+def test_who_dials_from_the_list_has_it(
+    mine: World, browser: Client, colleague: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from telephony import commands
+
+    monkeypatch.setattr(commands, "dial", lambda connection, **said: None)
+    row = a_plan(mine)
+    colleague.post("/dial/", {"planned": row.uuid, "extension": "101"})
+    assert turn(browser) is None
+
+
+@pytest.mark.parametrize("how", ["leave", "later", "next", "time"])
+def test_it_is_given_back(mine: World, browser: Client, colleague: Client, how: str) -> None:
+    row, other = a_plan(mine), a_plan(mine, OTHER)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        assert turn(browser) == PHONE
+        if how == "leave":
+            assert browser.post(reverse("portal:planner_leave", args=[row.uuid])).status_code == 204
+        elif how == "later":
+            browser.post(reverse("portal:planner_later", args=[row.uuid]), {"when": "hour"})
+        elif how == "next":
+            assert turn(browser, "/planner/run/?skipped=1") == OTHER
+        else:
+            clock.shift(timedelta(minutes=6))
+        row.refresh_from_db()
+        assert row.caller is None
+        assert turn(colleague) == (OTHER if how == "later" else PHONE)
+    assert other.pk
+
+
+def test_nobody_gives_back_what_another_has(mine: World, browser: Client, colleague: Client) -> None:
+    row = a_plan(mine)
+    assert turn(browser) == PHONE
+    colleague.post(reverse("portal:planner_leave", args=[row.uuid]))
+    row.refresh_from_db()
+    assert row.caller == mine.member.user
+
+
+def test_a_page_that_is_looked_at_keeps_it(mine: World, browser: Client, colleague: Client) -> None:
+    row = a_plan(mine)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        assert turn(browser) == PHONE
+        for _ in range(6):
+            clock.shift(timedelta(minutes=2))
+            text_of(browser, f"/planner/run/?now={row.uuid}", headers={"X-Part": "1"})
+        assert turn(colleague) is None
+
+
+def test_nobody_is_called_who_is_on_the_line(mine: World, browser: Client) -> None:
+    a_plan(mine)
+    a_plan(mine, OTHER)
+    a_call(mine, ago(minutes=1), outcome="", state="answered", answered_at=ago(seconds=30))
+    assert turn(browser) == OTHER
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_one_moment_have_one_each() -> None:
+    """On either database: of two who ask at the same moment one is given the next number."""
+    company = make.CompanyFactory()
+    users = [make.MembershipFactory(company=company).user for _ in range(6)]
+    for number in range(8):
+        make.PlannedCallFactory(company=company, phone=f"+7926000000{number}")
+    start = threading.Barrier(len(users))
+
+    def ask(user: Any) -> Any:
+        try:
+            start.wait()
+            row = planner.take_next(company, Employee.objects.none(), user, 0)
+            return row and row.pk
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(users)) as pool:
+        taken = list(pool.map(ask, users))
+    assert None not in taken
+    assert len(set(taken)) == len(users)
 
 
 # --- Rights and masks

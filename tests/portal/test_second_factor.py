@@ -111,7 +111,7 @@ def test_support_helps_who_has_lost_the_device(anna: User, secret: str) -> None:
     boss = make.UserFactory(is_staff=True, is_superuser=True)
     Authenticator.objects.create(user=boss, type="totp", data={"secret": "x"})
     desk = Client()
-    desk.force_login(make.UserFactory(is_staff=True))
+    desk.force_login(make.support_lead())
     sent = {"action": "remove_second_factors", "_selected_action": [anna.pk, boss.pk]}
     desk.post(reverse("support:employees_user_changelist"), sent)
     assert list(Authenticator.objects.values_list("user", flat=True)) == [boss.pk], "staff is a matter of superusers"

@@ -170,7 +170,7 @@ def test_support_vouches_for_the_address_that_it_enters(browser: Client) -> None
     user = make.MembershipFactory(user__email="anna@example.com").user
     browser.post("/login/", {"email": user.email, "password": make.PASSWORD})
     desk = Client()
-    desk.force_login(make.UserFactory(is_staff=True))
+    desk.force_login(make.support_lead())
     sent = {"email": "new@example.com", "first_name": "Anna", "last_name": "", "is_active": "on"}
     desk.post(reverse("support:employees_user_change", args=[user.pk]), sent)
     assert Client().post("/login/", {"email": "new@example.com", "password": make.PASSWORD})["Location"] == "/"

@@ -25,8 +25,8 @@ def lists() -> list[ModelAdmin]:
     return [support._registry[model] for model in support._registry]
 
 
-@pytest.mark.parametrize("row", lists(), ids=lambda row: row.opts.model_name)
-def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: World, theirs: World) -> None:
+def fill(mine: World) -> None:
+    """A row for each list beside those of a world."""
     make.InboxEventFactory(connection=mine.connection, call=mine.call)
     make.CrmEventFactory(credential=mine.credential)
     make.ExchangeFactory(company=mine.company, call=mine.call)
@@ -35,6 +35,11 @@ def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: Worl
     PbxWish.objects.create(company=mine.company, name="mine PBX")
     make.VisitFactory(membership=mine.member)
     make.NoticeFactory(company=mine.company)
+
+
+@pytest.mark.parametrize("row", lists(), ids=lambda row: row.opts.model_name)
+def test_lists_open_over_all_companies(row: ModelAdmin, desk: Client, mine: World, theirs: World) -> None:
+    fill(mine)
     name = f"support:{row.opts.app_label}_{row.opts.model_name}"
     response = desk.get(reverse(f"{name}_changelist"))
     assert response.status_code == 200

@@ -102,6 +102,23 @@ def test_a_call_comes_to_whom_it_concerns_and_to_nobody_else(scene: Scene) -> No
         scene.answer_and_end(other)
 
 
+def test_lists_are_told_that_something_of_their_company_has_changed(scene: Scene) -> None:
+    """And nothing else: neither which call it is, nor anything of another company's."""
+    people = [sign_in(scene.stack, f"{name}.example") for name in ("anna@flowers", "zoya@others")]
+    with ExitStack() as exits:
+        anna, zoya = (exits.enter_context(listening(scene.stack, each, path="/calls/live/")) for each in people)
+        assert anna.kinds == []
+        call = scene.call(extension="102")
+        wait_until(lambda: anna.kinds, "the word that something has changed")
+        # Both are looked after at the same moment.
+        assert zoya.kinds == []
+        journal = people[0].get(f"{scene.stack.url}/calls/", headers={"X-Part": "1"}, timeout=5).text
+        assert scene.uuid(call) in journal.replace("-", "")
+        scene.answer_and_end(call)
+        assert set(anna.kinds) == {"changed"}
+        assert anna.calls == []
+
+
 def test_who_comes_again_is_told_what_went_by_meanwhile(scene: Scene) -> None:
     anna = sign_in(scene.stack, "anna@flowers.example")
     with listening(scene.stack, anna) as stream:

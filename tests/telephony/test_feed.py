@@ -84,7 +84,7 @@ def test_pages_follow_each_other_through_one_moment():
     connection_: Any = make.ConnectionFactory()
     rows_ = [make.CallFactory(connection=connection_, changed_at=NOW) for _ in range(5)]
     gone = [CallGone.objects.create(company=connection_.company, uuid=rows_[0].uuid, changed_at=NOW) for _ in range(3)]
-    place, seen = Place(), []
+    place, seen = Place(), list[tuple[Any, int]]()
     while rows := feed.since(connection_.company, place, 2):
         seen += [(type(row), row.pk) for row in rows]
         place = Place.read(str(Place.of(rows[-1])))
@@ -127,7 +127,8 @@ def test_a_part_of_a_call_is_gone_into_the_whole():
     place = newest(row.company)
     told_together = Told()
     told_together.facts[row.pk, "E1"] = [leg("L1", 1, LegState.TALKING, 0), Alias(call="E1", at=at(1), other="E2")]
-    in_drain(lambda: (directory.refresh(), calls.take_in(told_together)))
+    directory.refresh()
+    in_drain(lambda: calls.take_in(told_together))
     assert set(told(row.company, place)) == {whole.uuid, part.uuid}
     (gone,) = CallGone.objects.all()
     assert (gone.uuid, gone.into) == (part.uuid, whole.uuid)

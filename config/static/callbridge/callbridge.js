@@ -1,4 +1,4 @@
-// What our pages do in the browser: play recordings, refresh what lives, open dependent fields, copy addresses.
+// What our pages do in the browser: play recordings, open dependent fields, copy addresses. What lives is in live.js.
 "use strict";
 
 (() => {
@@ -61,6 +61,18 @@
         if (event.key === "Enter" && event.target.dataset?.filter) event.preventDefault();
     });
 
+    // --- A planned call is given back to others when one looks elsewhere, unless its own button leads there ---
+    let stays = false;
+    document.addEventListener("submit", (event) => {
+        if (event.target.closest("[data-leave]") && !event.defaultPrevented) stays = true;
+    });
+    window.addEventListener("pagehide", () => {
+        const held = document.querySelector("[data-leave]");
+        if (!held || stays) return;
+        const token = held.querySelector("[name=csrfmiddlewaretoken]");
+        navigator.sendBeacon(held.dataset.leave, new URLSearchParams({ csrfmiddlewaretoken: token.value }));
+    });
+
     // --- One player for the page, so that a refreshed list does not interrupt it ---
     const player = document.getElementById("player");
     const audio = player?.querySelector("audio");
@@ -97,38 +109,5 @@
         speed.value = localStorage.getItem("cb-speed") || "1";
         setSpeed();
     }
-
-    // --- Parts that live: asked for again while somebody looks ---
-    const live = document.querySelector("[data-live]");
-    if (!live) return;
-    // Each answer carries a fresh token against forgery: that alone is no change.
-    const plain = (text) => text.replace(/name="csrfmiddlewaretoken" value="[^"]*"/g, "");
-    let last = "";
-    let waiting = false;
-    const busy = () => {
-        const open = live.querySelector("details[data-user-open]");
-        const inside = live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-        return Boolean(open) || inside || String(window.getSelection()).length > 0;
-    };
-    live.addEventListener("toggle", (event) => {
-        if (event.target.open) event.target.dataset.userOpen = "1";
-        else delete event.target.dataset.userOpen;
-    }, true);
-    setInterval(async () => {
-        if (waiting || document.hidden || busy()) return;
-        waiting = true;
-        try {
-            const answer = await fetch(live.dataset.live, { headers: { "X-Part": "1" }, credentials: "same-origin" });
-            if (answer.ok && !answer.redirected) {
-                const text = await answer.text();
-                if (plain(text) !== last && !busy()) {
-                    const played = live.contains(document.activeElement) && document.activeElement.dataset.play;
-                    live.innerHTML = text;
-                    last = plain(text);
-                    if (played) live.querySelector(`[data-play="${played}"]`)?.focus();
-                    mark();
-                }
-            }
-        } catch { /* the next try may reach the server */ } finally { waiting = false; }
-    }, 2000);
+    document.addEventListener("callbridge:refreshed", mark);
 })();
