@@ -30,6 +30,7 @@ class Api:
     def __init__(self, url: str, secret: str) -> None:
         self._url = f"{url}/api/v1"
         self._session = requests.Session()
+        self._session.headers["Accept-Language"] = "en"
         self.secret = secret
 
     @property
@@ -46,7 +47,7 @@ class Api:
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self._session.request(method, f"{self._url}/{path}", json=body, headers=named, timeout=30)
-        assert answer.ok, (method, path, answer.status_code, answer.text)
+        assert answer.ok, f"{method} {path}: {answer.status_code}\n{answer.text}"
         return answer.json() if answer.content else None
 
 
