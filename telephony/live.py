@@ -297,6 +297,12 @@ class Hub:
             self._known |= current
         self.start()
 
+    async def begin(self, stream: Stream) -> None:
+        """From now on it heeds its company's mark."""
+        name = mark_of(stream.listener.company.pk)
+        stream.heed((await self.in_thread(_read_marks, {name})).get(name, ""))
+        self.start()
+
     def start(self) -> None:
         if self._task is None and not self.closed:
             self._task = asyncio.create_task(self._watch(), context=contextvars.Context())

@@ -45,7 +45,7 @@ async def _wire(listener: Listener) -> AsyncIterator[bytes]:
         yield FULL
         return
     with hub.joined(CompanyStream(listener)) as stream:
-        hub.start()
+        await hub.begin(stream)
         async for block in _as_it_comes(stream):
             yield block
 

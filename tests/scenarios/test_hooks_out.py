@@ -90,4 +90,4 @@ def test_a_restart_while_it_is_sent_loses_nothing(scene: Scene) -> None:
     stack.wait_ready()
     scene.wait("79000020003", "call.ringing", "call.finished")
     bodies = {name: json.dumps(event) for name, event in scene.told("79000020003").items()}
-    assert max(receiver.seen.count(name) for name in bodies) == 2
+    wait_until(lambda: max(receiver.seen.count(name) for name in bodies) == 2, lambda: f"{receiver.seen}")
