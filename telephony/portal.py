@@ -79,6 +79,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
         "capabilities": row.protocol.able(saved.credentials) if saved else frozenset(),
         "listens": row.protocol.listens,
+        "tests_itself": row.protocol.self_test is not None,
         "line": Listening.objects.filter(connection=saved).first() if saved else None,
         "answered": routing.answered_lately(saved) if saved else None,
         "pulse": pulse.of([saved])[saved.pk] if saved else [],
@@ -348,6 +349,7 @@ portal.in_menu(
         "connection_numbers",
         "number_hours",
         "coverage",
+        "self_test",
     ),
 )
 
