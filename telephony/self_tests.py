@@ -190,14 +190,18 @@ def _understood(connection: Connection, fact: Parsed) -> Understood | None:
         employee, client = (fact.caller, fact.callee) if dialled else (fact.callee, fact.caller)
         phone = phones.normalise(client.number, connection.company.region)
         what = f"{_label('direction', fact.direction)}: {STATES[fact.state]}"
-        return Understood(what, phone, employee.extension, fact.virtual_number)
+        return Understood(what, phone, employee.extension, _line(connection, fact))
     if isinstance(fact, Summary):
         phone = phones.normalise(fact.client_number, connection.company.region)
         what = f"{_label('direction', fact.direction)}: {_label('outcome', fact.outcome)}"
-        return Understood(what, phone, fact.extension, fact.virtual_number, fact.talk_seconds)
+        return Understood(what, phone, fact.extension, _line(connection, fact), fact.talk_seconds)
     if isinstance(fact, RecordingFact):
         return Understood(_("recording: %(state)s") % {"state": Recording.State(fact.state).label})
     return Understood(fact.text) if isinstance(fact, Note) else None
+
+
+def _line(connection: Connection, fact: Leg | Summary) -> str:
+    return phones.normalise(fact.virtual_number, connection.company.region)
 
 
 def _label(name: str, value: str | None) -> str:
