@@ -129,14 +129,15 @@ def test_each_mistake_has_its_words(told: list[dict[str, str]], words: str) -> N
     [
         ([RINGS | {"phone": "anonymous"}], "phone has no digits"),
         ([without(RINGS, "diversion")], "diversion is missing"),
+        ([without(MISSED, "ext")], "No phone rang before: right for a caller who hangs up in the voice menu."),
         ([RINGS, RINGS], "It came before, word for word"),
         ([RINGS, ANSWERED, ENDED | {"is_recorded": "1"}], "is_recorded promises a recording"),
     ],
 )
 def test_what_is_only_worth_knowing_is_no_mistake(told: list[dict[str, str]], words: str) -> None:
-    (remark,) = remarks(*told)[-1]
-    assert words in remark.words
-    assert not remark.wrong
+    last = remarks(*told)[-1]
+    assert any(words in remark.words for remark in last), last
+    assert not any(remark.wrong for remark in last)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ def curl(line: str, connection: Connection) -> Any:
 def test_the_examples_of_the_reference_pass_the_self_test(taught: Connection) -> None:
     taught.credentials = {"our_key": OUR_KEY}
     taught.save()
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     for lines, status, body in EXAMPLES:
         for line in lines.strip().splitlines():
             reply = curl(line, taught)
@@ -363,7 +364,7 @@ def test_the_examples_of_the_reference_pass_the_self_test(taught: Connection) ->
         "phone is missing or empty. The request was answered with 400."
     ]
     outcomes = dict(taught.calls.values_list("key", "outcome"))
-    assert outcomes == {"call-1": "answered", "call-2": "missed", "call-3": "busy"}
+    assert outcomes == {"call-1": "answered", "call-2": "missed", "call-3": "busy", "call-5": "missed"}
 
 
 def test_the_command_of_the_reference_is_what_we_send(taught: Connection, pbx: Emulator) -> None:

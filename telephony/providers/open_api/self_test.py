@@ -234,7 +234,10 @@ def _values(fields: Mapping[str, str], event: str) -> Iterator[Remark]:
 def _order(fields: Mapping[str, str], event: str, call: _Call) -> Iterator[Remark]:
     """What contradicts what came before of the same call."""
     extension = fields.get("ext", "")
-    if event not in BEGIN and call.began is None:
+    if event == "COMPLETED" and call.began is None and not extension:
+        words = pgettext("Open API", "No phone rang before: right for a caller who hangs up in the voice menu.")
+        yield Remark(words, wrong=False)
+    elif event not in BEGIN and call.began is None:
         words = pgettext(
             "Open API",
             "Wrong order, or another callid: no INCOMING or OUTGOING came before with this callid. It is one for the "
