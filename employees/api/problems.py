@@ -105,10 +105,13 @@ KINDS: dict[str, Kind] = {
 
 
 class Problem(exceptions.APIException):
-    """Raised where something goes wrong; `code` is one of `KINDS`."""
+    """Raised where something goes wrong; `code` is one of `KINDS`. `wait`: seconds after which it may go."""
 
-    def __init__(self, code: str, detail: Any = "", errors: Iterable[dict[str, str]] = ()) -> None:
+    def __init__(
+        self, code: str, detail: Any = "", errors: Iterable[dict[str, str]] = (), wait: float | None = None
+    ) -> None:
         super().__init__(detail or KINDS[code].title, code)
+        self.wait = wait
         self.code, self.words, self.errors = code, str(detail), list(errors)
         self.status_code = KINDS[code].status
 
@@ -179,7 +182,7 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
     told = _response(body(code, detail, errors, request))
     if told.status_code == 401:
         told["WWW-Authenticate"] = "Bearer"
-    if wait := getattr(error, "wait", None):
+    if wait := getattr(error, "wait", None) or getattr(error, "retry_after", None):
         told["Retry-After"] = str(math.ceil(wait))
     return told
 

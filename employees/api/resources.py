@@ -131,7 +131,8 @@ class Resource(GenericViewSet):
 
     def parameters(self) -> dict[str, Any]:
         """What the address asks for, validated."""
-        asked = self.filters(data=self.request.query_params, context={"view": self})
+        given = self.request.query_params.dict()  # a form's empty field would be none; an empty parameter is not right
+        asked = self.filters(data=given, context={"view": self})
         asked.is_valid(raise_exception=True)
         return asked.validated_data
 

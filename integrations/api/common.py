@@ -26,7 +26,7 @@ def speaking_to(row: Credential) -> Iterator[None]:
     try:
         yield
     except OutboundError as error:
-        raise Problem("vendor_unreachable", accounts.explained(row, error)) from error
+        raise Problem("vendor_unreachable", accounts.explained(row, error), wait=error.retry_after) from error
 
 
 def valid(*checked: tuple[forms.BaseForm, str]) -> None:

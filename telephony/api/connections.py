@@ -269,7 +269,7 @@ class Connections(Tagged, mixins.ListModelMixin, Resource):
 
 def _unanswered(row: Connection, error: Exception) -> Problem:
     code = "vendor_unreachable" if isinstance(error, OutboundError) else "not_supported"
-    return Problem(code, account_forms.unanswered(row, error))
+    return Problem(code, account_forms.unanswered(row, error), wait=getattr(error, "retry_after", None))
 
 
 def _user(line: account_forms.Match) -> dict[str, Any]:

@@ -6,8 +6,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -45,12 +50,20 @@ class EventFilters(serializers.Serializer):
     since = serializers.CharField(required=False, help_text="As `Last-Event-ID`, where no header can be sent.")
 
 
-EXAMPLE = """id: 1716796800000
-event: call
-id: 1716796800000
-data: {"call": "0a4e6c1e-8b86-4f33-9a5b-6f1b6c2d7e10", "version": 4, "over": false}
+@extend_schema_serializer(many=False)
+class EventSerializer(serializers.Serializer):
+    """`data` is JSON; of a `call`: its uuid, its version, and whether it is over."""
 
-"""
+    event = serializers.ChoiceField(choices=[(one, one) for one in ("call", "full", "over")])
+    id = serializers.CharField(required=False)
+    data = serializers.CharField()
+
+
+EXAMPLE = {
+    "event": "call",
+    "id": "1716796800000",
+    "data": '{"call": "0a4e6c1e-8b86-4f33-9a5b-6f1b6c2d7e10", "version": 4, "over": false}',
+}
 
 
 class Events(Resource):
@@ -70,7 +83,7 @@ class Events(Resource):
         ],
         responses={
             (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, examples=[OpenApiExample("a call has changed", value=EXAMPLE)]
+                EventSerializer, examples=[OpenApiExample("a call has changed", value=EXAMPLE)]
             )
         },
     )

@@ -6,12 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from crm_adapters import registry
+from crm_adapters.base import Capability
 from tests.crm_adapters.calls import KNOWN, Account, Audio, account, operated
 from tests.emulators.crm import Crm, emulated
 
 CRMS = emulated()
 SLUGS = sorted(CRMS)
 MANAGER = "102"
+
+
+def slugs_having(capability: Capability) -> list[str]:
+    return [slug for slug in SLUGS if capability in registry.get(slug).capabilities]
+
+
+def having(capability: Capability) -> pytest.MarkDecorator:
+    """For tests of what not every CRM can."""
+    return pytest.mark.parametrize("slug", slugs_having(capability))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from integrations.facts import over
 from outbound.errors import CredentialsRefused, OutboundError, Rejected, Temporary, VendorFault
 from outbound.http import Http
 from tests.crm_adapters.calls import KINDS, KNOWN, Account, Audio, Call, Doubt, Kind, counted
-from tests.crm_adapters.conftest import CRMS, MANAGER, SLUGS
+from tests.crm_adapters.conftest import CRMS, MANAGER, SLUGS, having
 from tests.docs import declared
 from tests.emulators.crm import ANOTHER
 
@@ -191,9 +191,8 @@ def test_tokens_that_are_over_are_renewed_on_the_way(house: Account, audio: Audi
     _is_right(call)
 
 
+@having(Capability.LISTS_CALLS)
 def test_calls_that_others_wrote_are_told_from_ours(house: Account, audio: Audio) -> None:
-    if Capability.LISTS_CALLS not in house.adapter.capabilities:
-        pytest.skip("it lists no calls")
     call = Call(Kind("of a known client", talks=("101",), outcome="answered", known=True), 1, house.crm, audio)
     house.play(call)
     house.crm.write_for_another(KNOWN, "in", 30, call.began)

@@ -12,18 +12,13 @@ from crm_adapters.base import Capability
 from crm_adapters.contacts import NAME, NewContact, NewTask, Record, full_name
 from outbound.errors import OutboundError, Rejected, Temporary, TokenExpired
 from tests.crm_adapters.calls import KNOWN, Account
-from tests.crm_adapters.conftest import MANAGER
+from tests.crm_adapters.conftest import MANAGER, having, slugs_having
 
 PHONE = "+79000077777"
 DUE = datetime(2027, 3, 1, 9, 30, tzinfo=UTC)
 TEXT = "Send <b>prices</b> & call\nthe second line"
 WORDS = {"email": "nina@example.com"}
 KEY = "11111111-2222-4333-8444-555555555555"
-
-
-def _able(house: Account, capability: Capability) -> None:
-    if capability not in house.adapter.able(house.secrets):
-        pytest.skip("it cannot, and says so")
 
 
 def _known(house: Account, phone: str = KNOWN) -> Record:
@@ -64,8 +59,8 @@ def test_an_account_without_the_keys_for_it_does_not_offer_it(house: Account, ke
     assert Capability.CLIENT_LOOKUP in able
 
 
+@having(Capability.CONTACTS)
 def test_a_new_client_is_known_by_his_phone(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     made = _create(house)
     assert made.name == full_name(_values(house))
     record = _known(house, PHONE)
@@ -78,15 +73,15 @@ def test_a_new_client_is_known_by_his_phone(house: Account) -> None:
     assert house.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_a_name_is_enough_for_a_new_client(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     _create(house, values={NAME: "Nina"}, responsible="")
     assert house.crm.contact(PHONE)[NAME] == "Nina"
     assert house.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_what_is_changed_is_changed_and_nothing_else(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     record = _known(house)
     before = _read(house, record)
     manager = house.crm.contact(KNOWN)["responsible"]
@@ -103,8 +98,8 @@ def test_what_is_changed_is_changed_and_nothing_else(house: Account) -> None:
     assert house.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_a_value_can_be_taken_away(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     record = _known(house)
     names = [each.name for each in house.adapter.contact_fields if not each.fixed and each.name != NAME]
     for value in ("nina@example.com", ""):
@@ -114,8 +109,8 @@ def test_a_value_can_be_taken_away(house: Account) -> None:
     assert house.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_saving_twice_is_saving_once(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     record = _known(house)
     for _time in range(2):
         house.adapter.save_contact(house.http, house.secrets, record, {NAME: "Mary"})
@@ -123,8 +118,8 @@ def test_saving_twice_is_saving_once(house: Account) -> None:
     assert house.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_what_the_crm_refuses_is_its_own_words(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     gone = replace(_known(house), entity_id="999999999")
     with pytest.raises(OutboundError) as refused:
         _read(house, gone)
@@ -132,8 +127,8 @@ def test_what_the_crm_refuses_is_its_own_words(house: Account) -> None:
     assert refused.value.words
 
 
+@having(Capability.TASKS)
 def test_a_task_is_set(house: Account) -> None:
-    _able(house, Capability.TASKS)
     task = NewTask(_known(house), TEXT, DUE, house.crm.users[MANAGER], KEY)
     house.adapter.create_task(house.http, house.secrets, house.settings, task)
     (kept,) = house.crm.tasks_of(KNOWN)
@@ -160,10 +155,15 @@ def test_whatever_becomes_of_an_answer_is_a_typed_error(house: Account, fault: s
         assert error.value.words
 
 
-@pytest.mark.parametrize("kind", ["contact", "task"])
+@pytest.mark.parametrize(
+    ("slug", "kind"),
+    [
+        *((slug, "contact") for slug in slugs_having(Capability.CONTACTS)),
+        *((slug, "task") for slug in slugs_having(Capability.TASKS)),
+    ],
+)
 def test_what_may_have_been_made_is_said_to_be(house: Account, kind: str) -> None:
     """Each request in its turn loses its answer: whatever stands in the CRM then was made by one of unknown fate."""
-    _able(house, Capability.CONTACTS if kind == "contact" else Capability.TASKS)
     task = NewTask(_known(house), TEXT, DUE, house.crm.users[MANAGER], KEY)
 
     def make() -> Any:
@@ -186,8 +186,8 @@ def test_what_may_have_been_made_is_said_to_be(house: Account, kind: str) -> Non
     raise AssertionError("never made")
 
 
+@having(Capability.CONTACTS)
 def test_a_token_that_is_over_is_renewed_first(house: Account) -> None:
-    _able(house, Capability.CONTACTS)
     record = _known(house)
     house.crm.expire()
     try:

@@ -22,7 +22,8 @@ from integrations.models import CardWrite, Integration
 from outbound.errors import Temporary
 from telephony.models import Call
 from tests.crm_adapters.calls import operated
-from tests.emulators.crm import Crm, emulated
+from tests.crm_adapters.conftest import CRMS, slugs_having
+from tests.emulators.crm import Crm
 from tests.factories import (
     CallFactory,
     ConnectionFactory,
@@ -32,7 +33,6 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-CRMS = emulated()
 KNOWN, STRANGER = "+79000000666", "+79000000777"
 Kind, State = CardWrite.Kind, CardWrite.State
 
@@ -67,10 +67,9 @@ class Desk:
         row.refresh_from_db()
         return row
 
-    def able(self, capability: Capability) -> None:
-        credential = self.integration.credential
-        if capability not in credential.adapter.able(credential.values):
-            pytest.skip("it cannot, and says so")
+
+def having(capability: Capability) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("desk", slugs_having(capability), indirect=True)
 
 
 @pytest.fixture(params=sorted(CRMS))
@@ -88,8 +87,8 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
         yield Desk(crm, row, MembershipFactory(company=credential.company, role=Role.OPERATOR).user)
 
 
+@having(Capability.CONTACTS)
 def test_a_client_is_made_and_known_at_once(desk: Desk) -> None:
-    desk.able(Capability.CONTACTS)
     row = desk.write(Kind.CREATE, STRANGER, values={NAME: "Nina", "email": "nina@example.com"})
     assert (row.state, row.words) == (State.DONE, "")
     assert desk.crm.contact(STRANGER)[NAME] == "Nina"
@@ -98,8 +97,8 @@ def test_a_client_is_made_and_known_at_once(desk: Desk) -> None:
     assert (client.name, client.details) == ("Nina", {NAME: "Nina", "email": "nina@example.com"})
 
 
+@having(Capability.CONTACTS)
 def test_whom_the_crm_knows_is_not_made_again(desk: Desk) -> None:
-    desk.able(Capability.CONTACTS)
     row = desk.write(Kind.CREATE, KNOWN, values={NAME: "Nina"})
     assert (row.state, row.code) == (State.REFUSED, card_writes.THERE)
     client = book.find(row.company, KNOWN, desk.integration.credential.source)
@@ -108,10 +107,10 @@ def test_whom_the_crm_knows_is_not_made_again(desk: Desk) -> None:
     assert desk.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 @pytest.mark.parametrize("fault", ["lost", "truncated"])
 def test_a_lost_answer_makes_no_second_client(desk: Desk, fault: str) -> None:
     """Each request loses its answer in its turn; he who tries again has one client in the end."""
-    desk.able(Capability.CONTACTS)
     for skip in range(8):
         with desk.crm.faulty(fault, skip=skip, count=1) as struck:
             row = desk.write(Kind.CREATE, STRANGER, values={NAME: "Nina"})
@@ -122,8 +121,8 @@ def test_a_lost_answer_makes_no_second_client(desk: Desk, fault: str) -> None:
     assert desk.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_data_are_changed_as_they_were_seen(desk: Desk) -> None:
-    desk.able(Capability.CONTACTS)
     client = desk.look(KNOWN)
     assert client
     assert client.details
@@ -138,8 +137,8 @@ def test_data_are_changed_as_they_were_seen(desk: Desk) -> None:
     assert desk.crm.violations == []
 
 
+@having(Capability.CONTACTS)
 def test_a_lost_answer_to_a_change_is_looked_for(desk: Desk) -> None:
-    desk.able(Capability.CONTACTS)
     client = desk.look(KNOWN)
     assert client
     wished = {"entity": client.entity, "values": {NAME: "Masha"}, "before": {NAME: "Maria"}}
@@ -152,8 +151,8 @@ def test_a_lost_answer_to_a_change_is_looked_for(desk: Desk) -> None:
     assert row.state == State.DONE
 
 
+@having(Capability.TASKS)
 def test_a_task_is_set_for_who_is_named(desk: Desk) -> None:
-    desk.able(Capability.TASKS)
     client = desk.look(KNOWN)
     assert client
     due = timezone.now().replace(second=0, microsecond=0) + timedelta(days=1)
@@ -164,8 +163,8 @@ def test_a_task_is_set_for_who_is_named(desk: Desk) -> None:
     assert (task.text, task.due_at, task.person) == ("Send prices", due, user)
 
 
+@having(Capability.TASKS)
 def test_a_task_whose_answer_is_lost_is_in_doubt_and_left_alone(desk: Desk) -> None:
-    desk.able(Capability.TASKS)
     client = desk.look(KNOWN)
     assert client
     wished = {"entity": client.entity, "values": {"text": "Send prices"}, "due_at": timezone.now()}
@@ -178,9 +177,9 @@ def test_a_task_whose_answer_is_lost_is_in_doubt_and_left_alone(desk: Desk) -> N
     assert len(desk.crm.tasks_of(KNOWN)) == 1
 
 
+@having(Capability.CONTACTS)
 @pytest.mark.parametrize("fault", ["down", "html"])
 def test_a_crm_in_trouble_is_no_reason_to_try_by_itself(desk: Desk, fault: str) -> None:
-    desk.able(Capability.CONTACTS)
     with desk.crm.faulty(fault):
         row = desk.write(Kind.CREATE, STRANGER, values={NAME: "Nina"})
     assert row.state == State.REFUSED
