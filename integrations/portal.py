@@ -201,6 +201,7 @@ from . import (  # noqa: E402, F401
     renewal_pages,
     replay_pages,
     rule_pages,
+    self_test_pages,
     start_pages,
     support_pages,
     trial_pages,

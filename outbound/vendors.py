@@ -37,12 +37,16 @@ class Reply:
 
 
 class Refused(Exception):
-    """The sender is not proven, or the request is not one of this protocol: answered, counted, not stored."""
+    """The sender is not proven, or the request is not one of this protocol: answered, counted, not stored.
 
-    def __init__(self, status: int, code: str):
+    `why` tells causes of one code apart: for whoever sets the PBX up here, never answered.
+    """
+
+    def __init__(self, status: int, code: str, why: str = ""):
         super().__init__(code)
         self.reply = Reply(status, b'{"error":"%s"}' % code.encode())
         self.code = code
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

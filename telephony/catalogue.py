@@ -46,6 +46,11 @@ def search(asked: str) -> list[Found]:
     ]
 
 
+def for_any() -> list[Brand]:
+    """By what a PBX can be connected that is in no list: protocols that it can be taught."""
+    return [provider.brands[0] for provider in registry.all_providers().values() if provider.self_test]
+
+
 def folded(text: str) -> str:
     """What is left of a name when capitals, accents, blanks and signs do not count."""
     plain = unicodedata.normalize("NFKD", text.translate(_ALIKE)).casefold().translate(_ALIKE)

@@ -47,5 +47,6 @@ def _catalogue(request: HttpRequest, form: WishForm) -> HttpResponse:
         "rows": catalogue.search(asked),
         "q": asked,
         "form": form,
+        "for_any": catalogue.for_any(),
     }
     return portal.render(request, "portal/connection_catalogue.html", context)

@@ -79,6 +79,7 @@ def _connection_form(request: HttpRequest, row: Connection, extra: dict[str, Any
         "guide": account_forms.guide(row.protocol.folder, webhook_url=url or "…"),
         "capabilities": row.protocol.able(saved.credentials) if saved else frozenset(),
         "listens": row.protocol.listens,
+        "tests_itself": row.protocol.self_test is not None,
         "line": Listening.objects.filter(connection=saved).first() if saved else None,
         "answered": routing.answered_lately(saved) if saved else None,
         "pulse": pulse.of([saved])[saved.pk] if saved else [],
@@ -239,14 +240,11 @@ def _named(request: PortalRequest, model: type[M], key: str) -> M:
 
 
 def _connection_to_dial(request: PortalRequest) -> Connection | None:
-    """The one that was chosen or that the call came by, where it can; else the first that can."""
-    able = commands.able_to_dial(company_of(request))
     """That of the phone that is switched on in this browser; else the one that was chosen or that the call came by,
     where it can; else the first that can."""
     if phone := browser_phones.of_this_browser(request):
         return phone.connection
-    rows = mine(request, Connection).filter(active=True)
-    able = [row for row in rows if Capability.DIAL in row.protocol.able(row.credentials)]
+    able = commands.able_to_dial(company_of(request))
     named = request.POST.get("connection")
     if not named and (key := request.POST.get("call")):
         named = str(_named(request, Call, key).connection.uuid)
@@ -348,6 +346,7 @@ portal.in_menu(
         "connection_numbers",
         "number_hours",
         "coverage",
+        "self_test",
     ),
 )
 

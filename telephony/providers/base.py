@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, ClassVar, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from django import forms
 
@@ -26,6 +26,9 @@ from outbound.errors import VendorFault
 from outbound.http import MAX_RECORDING, Http
 from outbound.limits import Limit
 from outbound.vendors import Check, Refused, Reply, Vendor
+
+if TYPE_CHECKING:
+    from .self_test import SelfTest
 
 T = TypeVar("T")
 Secrets = Mapping[str, str]
@@ -451,6 +454,9 @@ class Provider(Vendor, ABC):
     names_dials: ClassVar[bool] = True
     """Whether its events carry the id of the command that dialled (`Leg.command`). Where they do not, the house knows
     the call by who dials whom and when."""
+
+    self_test: ClassVar[SelfTest | None] = None
+    """What helps those who teach a PBX this protocol, where it is open to any."""
 
     def listener(self, secrets: Secrets) -> Listener | None:
         """What listens to a PBX that pushes nothing by itself; None for those that send requests."""

@@ -36,9 +36,16 @@ from .base import (
     Secrets,
 )
 
-_EVENT_NEEDS = ("type", "event", "phone", "callid")
-_RECORD_NEEDS = ("callid", "record_link")
+NEEDS = {
+    "event": ("type", "event", "phone", "callid"),
+    "record": ("callid", "record_link"),
+    "contact": ("phone",),
+    "ping": (),
+}
+"""The commands of a PBX, and the fields without which they are refused."""
 _WRONG = b'{"error":"Invalid parameters"}'
+OTHER_KEY, NO_KEY, NO_FORM = "other_key", "no_key", "no_form"
+"""Why a request is not proven."""
 _RATE = (2.0, 5)  # no limit is published: what no PBX should mind
 _SECONDS = 10.0
 
@@ -61,21 +68,18 @@ class TelephonyApi(Provider, ABC):
     # --- What a PBX sends
 
     def fields(self, request: Request) -> dict[str, str]:
-        """The parameters of the form, in the body or the query (what the body says counts); an empty one counts as not
-        sent. Raises `ValueError`."""
-        kind = request.headers.get("content-type", "")
-        told = values.form(request.query) | values.any_form(request.body, kind)
-        return {name: value.strip() for name, value in told.items() if value.strip()}
+        """As `fields_of`; for those who send something else besides."""
+        return fields_of(request)
 
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         """There is no signature: the key is the proof, and comes with every request."""
         try:
             given = self._key(request, request.once(self.fields))
         except ValueError as error:
-            raise Refused(400, "Invalid parameters") from error
+            raise Refused(400, "Invalid parameters", NO_FORM) from error
         ours = secrets.get("our_key", "")
         if not ours or not hmac.compare_digest(given.encode("utf-8", "replace"), ours.encode()):
-            raise Refused(401, "Invalid token")
+            raise Refused(401, "Invalid token", OTHER_KEY if given else NO_KEY if _is_form(request) else NO_FORM)
 
     def reply(self, request: Request, secrets: Secrets) -> Reply:
         """`ping` is answered with what the PBX itself has told its owner to enter here."""
@@ -147,6 +151,14 @@ class TelephonyApi(Provider, ABC):
         return Audio.fetched(hiding(http, url), url)
 
 
+def fields_of(request: Request) -> dict[str, str]:
+    """The parameters of the form, in the body or the query (what the body says counts); an empty one counts as not
+    sent. Raises `ValueError`."""
+    kind = request.headers.get("content-type", "")
+    told = values.form(request.query) | values.any_form(request.body, kind)
+    return {name: value.strip() for name, value in told.items() if value.strip()}
+
+
 def hiding(http: Http, link: str) -> Http:
     """Whoever has the link has the recording: it is kept out of the record of exchanges."""
     secret = link.partition("://")[2].partition("/")[2]
@@ -161,9 +173,10 @@ def same_server(one: str, other: str) -> bool:
 
 def _is_complete(told: Mapping[str, str]) -> bool:
     """Whether a command is known and has what it needs."""
-    command = told.get("cmd", "")
-    if command == "event":
-        return all(name in told for name in _EVENT_NEEDS)
-    if command == "record":
-        return all(name in told for name in _RECORD_NEEDS)
-    return command == "ping" or (command == "contact" and "phone" in told)
+    needs = NEEDS.get(told.get("cmd", ""))
+    return needs is not None and all(name in told for name in needs)
+
+
+def _is_form(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").lower()
+    return not request.body or kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))

@@ -226,35 +226,6 @@ def test_a_call_is_ended_and_transferred(program: Any, pbx: Connection, mine: Wo
 # --- What is to be done
 
 
-def test_missed_calls_are_worked_off(program: Any, mine: World) -> None:
-    calls = [
-        make.CallFactory(
-            connection=mine.connection,
-            outcome="missed",
-            client_phone=f"+7926111000{number}",
-            started_at=timezone.now() - timedelta(minutes=number + 1),
-        )
-        for number in range(3)
-    ]
-    page = program.get("missed?page_size=2").json()
-    assert [row["call"] for row in page["results"]] == [str(call.uuid) for call in calls[:2]]
-    rest = program.get(page["next"].split("/api/v1/")[1]).json()
-    assert [row["call"] for row in rest["results"]] == [str(calls[2].uuid)]
-    assert rest["next"] is None
-    assert program.post(f"missed/{calls[0].uuid}/close", {"words": "not needed"}).status_code == 204
-    (closed,) = program.get("missed?show=closed").json()["results"]
-    assert (closed["note"], closed["times"], closed["answer"]) == ("not needed", 1, None)
-    assert program.post(f"missed/{calls[0].uuid}/reopen").status_code == 204
-    assert len(program.get("missed").json()["results"]) == 3
-    assert program.post(f"missed/{mine.call.uuid}/close").status_code == 404, "it was answered"
-    assert program.get("missed?cursor=nonsense").json()["code"] == "cursor_invalid"
-    assert program.get("missed?line=nobody").json()["errors"][0]["field"] == "line"
-    make.CallFactory(connection=mine.connection, client_phone=calls[1].client_phone, started_at=timezone.now())
-    (back,) = program.get("missed?show=back").json()["results"]
-    assert back["answer"]
-    assert back["after"] >= 0
-
-
 def test_calls_are_planned_and_done(program: Any, mine: World) -> None:
     asked = {
         "calls": [{"phone": "8 926 000-00-77", "words": "tulips"}, {"phone": "+79260000078"}],

@@ -91,7 +91,7 @@ WITH: dict[str, Of] = {
 """Parameters that a list must have."""
 
 
-BODIES = {"rules-order": {"rules": []}}
+BODIES: dict[str, Any] = {"rules-order": {"rules": []}}
 """What must be sent so that a row is looked for at all."""
 
 

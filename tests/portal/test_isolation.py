@@ -35,6 +35,10 @@ def _planned(world: World) -> Any:
     return make.PlannedCallFactory(company=world.company, words=f"{world.name} words").uuid
 
 
+def _taught(world: World) -> list[Any]:
+    return [make.ConnectionFactory(company=world.company, provider="open_api", name=f"{world.name} taught").uuid]
+
+
 ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "key": lambda w: [keys.issue(w.company, f"{w.name} key", ["people:read"])[0].uuid],
     "employee": lambda w: [w.employee.uuid],
@@ -51,6 +55,10 @@ ARGUMENTS: dict[str, Callable[[World], list[Any]]] = {
     "connection_numbers": lambda w: [w.connection.uuid],
     "number_hours": lambda w: [w.connection.uuid, w.number.pk],
     "coverage": lambda w: [w.connection.uuid],
+    "self_test": _taught,
+    "self_test_begin": _taught,
+    "self_test_dial": _taught,
+    "self_test_history": _taught,
     "coverage_check": lambda w: [w.connection.uuid],
     "history_import": lambda w: [w.connection.uuid],
     "history_cancel": lambda w: [w.history.uuid],

@@ -44,9 +44,12 @@ class Api:
     def about(self, company: str) -> None:
         self._session.headers["Callbridge-Company"] = company
 
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = self._session.request(method, f"{self._url}/{path}", json=body, headers=named, timeout=30)
+        return self._session.request(method, f"{self._url}/{path}", json=body, headers=named, timeout=30)
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        answer = self.ask(method, path, body, **headers)
         assert answer.ok, f"{method} {path}: {answer.status_code}\n{answer.text}"
         return answer.json() if answer.content else None
 
@@ -70,6 +73,11 @@ class Story:
         """A client calls and is answered: the call, once it is over."""
         self.mango.call("incoming_direct", client=client, speed=1000)
         return wait_until(lambda: self.listed(client), "the call is not listed", 30)
+
+    def cleaned(self, place: str) -> bool:
+        """Whether nothing of a test call is left; not yet, while something is under way."""
+        answer = self.api.ask("POST", f"{place}/clean")
+        return answer.ok and not answer.json()["failures"]
 
     def standing(self, call: dict[str, Any]) -> str:
         (account,) = self.api("GET", f"calls/{call['uuid']}/passport")["accounts"]
@@ -177,8 +185,7 @@ def _play_a_test_call(story: Story) -> None:
     wait_until(landed, "the test call has not landed", 60)
     (card,) = story.bitrix.calls
     assert card.finish
-    cleaned = story.api("POST", f"{place}/clean")
-    assert not cleaned["failures"]
+    wait_until(lambda: story.cleaned(place), "the test call is not cleaned up", 30)
     assert not story.bitrix.portal.entities["LEAD"]
 
 

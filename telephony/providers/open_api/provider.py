@@ -11,6 +11,7 @@ from telephony.providers.telephony_api import TelephonyApi
 
 from . import checks
 from .forms import HISTORY, OpenApiForm
+from .self_test import OpenApiTest
 from .virtual_ats import VirtualAts
 
 
@@ -43,6 +44,7 @@ class OpenApi(TelephonyApi):
     secret_fields = frozenset({"planfix_token", "pbx_token", "token", "history_key"})
     wire_names = {"planfix_token": "our_key", "token": "pbx_token"}
     key_names = ("planfix_token", "token")
+    self_test = OpenApiTest()
 
     def able(self, secrets: Secrets) -> frozenset[Capability]:
         able = super().able(secrets)

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from django.utils.translation import pgettext
 from pydantic import Field, ValidationError
 
 from outbound.errors import CredentialsRefused, OutboundError, RateLimited, Rejected, Temporary, VendorFault
@@ -83,6 +84,11 @@ class VirtualAts:
         now = datetime.now(UTC)
         self._rows(now - timedelta(hours=1), now, 0, 1)
 
+    def examine(self, since: datetime, until: datetime) -> tuple[int, list[str]]:
+        """How many calls of a period are listed (a page at most), and what is wrong with those that are left out."""
+        rows = self._rows(since, until, 0, _PAGE)
+        return len(rows), [f"{row.call}: {words}" for row in rows if (words := _fault(row))]
+
     def has(self, link: str) -> bool:
         """Whether a link leads to its own server."""
         return same_server(self._url, link)
@@ -153,6 +159,21 @@ def _leg(row: _Row) -> HistoryLeg | None:
         recordings=(audio.recording,) if audio else (),
         links=(audio.url,) if audio else (),
         talk_seconds=None if goes_on else talk,
+    )
+
+
+def _fault(row: _Row) -> str:
+    """Why nothing is made of a row; empty where something is."""
+    if row.began is None:
+        words = pgettext("Open API", "callDate is “%(told)s”, which is no date like 5.03.2026 14:00:00+0400.")
+        return words % {"told": row.date[:40]}
+    if row.direction not in _DIRECTIONS:
+        words = pgettext("Open API", "direction is “%(told)s”: it must be INBOUND or OUTBOUND.")
+        return words % {"told": row.direction[:40]}
+    return (
+        ""
+        if _leg(row)
+        else pgettext("Open API", "the employee is missing (answeredNumber, or source of an outgoing one).")
     )
 
 
