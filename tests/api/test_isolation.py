@@ -42,6 +42,7 @@ def _key(world: World) -> Any:
 
 ARGUMENTS: dict[str, Of] = {
     "companies": lambda w: w.company.uuid,
+    "embed_links": lambda w: w.company.uuid,
     "members": lambda w: w.member.pk,
     "invitations": lambda w: w.invitation.uuid,
     "employees": lambda w: w.employee.uuid,
@@ -66,6 +67,8 @@ OF_NOBODY = {"brands", "reports"}
 """Resources whose addresses name no row of a company."""
 WITH: dict[str, Of] = {"recordings-list": lambda w: f"?call={w.call.uuid}"}
 """Parameters that a list must have."""
+OF_PARTNERS = {"partner"}
+"""Resources that a company's key does not reach."""
 STREAMS = {"events-list", "recordings-audio"}
 
 
@@ -102,7 +105,9 @@ def routes() -> list[Route]:
 
 
 WITH_A_ROW = [route for route in routes() if route.names_a_row]
-LISTS = [route for route in routes() if route.method == "GET" and not route.names_a_row]
+LISTS = [
+    route for route in routes() if route.method == "GET" and not route.names_a_row and route.resource not in OF_PARTNERS
+]
 
 
 def text(answer: Any) -> str:
