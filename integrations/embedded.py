@@ -1,4 +1,4 @@
-"""The guided path within a partner's own pages: `/embed/<session>/…` is the portal once more, the path and nothing else.
+"""The guided path within a partner's own pages: `/embed/<session>/…` is the portal once more, but the path alone.
 
 Its cookies are those of this address alone, so whoever is signed in at the portal is nobody here, and two companies in
 two tabs never mix. Nothing outside of the path opens, whatever it is.

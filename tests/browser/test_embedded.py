@@ -83,8 +83,10 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 900})
     context.set_default_timeout(15_000)
     page = context.new_page()
-    page.on("pageerror", lambda error: pytest.fail(f"a script failed: {error}"))
+    failed: list[Any] = []  # raised within the handler it would end the browser
+    page.on("pageerror", lambda error: failed.append(error))
     yield page
+    assert failed == []
     context.close()
 
 
@@ -120,7 +122,9 @@ def test_a_customer_walks_the_first_step_in_his_partners_cabinet(
     frame.locator("[name=api_salt]").fill("a-salt")
     frame.get_by_role("button", name="Save", exact=True).click()
     frame.get_by_role("link", name="Back to the path").click()
+    page.screenshot(path="/tmp/embed-shot1.png", full_page=True)
     told = heard(page, ["pbx"])
+    page.screenshot(path="/tmp/embed-shot2.png", full_page=True)
     assert (told["step"], told["origin"]) == ("check", live_server.url)
     assert page.evaluate("heard.some((m) => m.type === 'callbridge:height' && m.height > 100)")
     assert Connection.objects.get().company.name == "Flowers"
@@ -146,6 +150,7 @@ def test_without_cookies_a_window_is_offered(
     frame = shown(page, cabinet, link(live_server, cabinet.origin))
     expect(frame.get_by_role("status")).to_contain_text("keeps no cookies")
     assert Embedding.objects.get().opened_at is None
+    page.screenshot(path="/tmp/embed-shot3.png", full_page=True)
     with page.expect_popup() as opens:
         frame.get_by_role("link", name="Open in a new window").click()
     expect(opens.value.get_by_role("banner")).to_contain_text("North Telecom")
@@ -169,4 +174,5 @@ def test_everybody_can_use_it(live_server: LiveServer, page: Page) -> None:
     ):
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(f"{place}{path}/")
+        page.screenshot(path=f"/tmp/embed-{path.replace('/', '-')[:16]}.png")
         assert faults(page) + faults(page, dark=True) + wide(page) == [], path
