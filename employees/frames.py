@@ -36,4 +36,4 @@ def allow(response: HttpResponse, origins: list[str]) -> None:
     """Only these may frame this page; where there are none nobody may."""
     response.headers["Content-Security-Policy"] = " ".join(["frame-ancestors", *(origins or ["'none'"])])
     response.headers.pop("X-Frame-Options", None)
-    response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    response.xframe_options_exempt = True

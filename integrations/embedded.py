@@ -69,7 +69,7 @@ _refusals = Refusals()
 class Guest(AnonymousUser):
     """Whoever sits before a partner's page: no person of ours, and with no rights but those of the session."""
 
-    is_active = True
+    is_active = True  # type: ignore[assignment]
 
 
 # --- The address ------------------------------------------------------------------------------------------------------

@@ -122,9 +122,7 @@ def test_a_customer_walks_the_first_step_in_his_partners_cabinet(
     frame.locator("[name=api_salt]").fill("a-salt")
     frame.get_by_role("button", name="Save", exact=True).click()
     frame.get_by_role("link", name="Back to the path").click()
-    page.screenshot(path="/tmp/embed-shot1.png", full_page=True)
     told = heard(page, ["pbx"])
-    page.screenshot(path="/tmp/embed-shot2.png", full_page=True)
     assert (told["step"], told["origin"]) == ("check", live_server.url)
     assert page.evaluate("heard.some((m) => m.type === 'callbridge:height' && m.height > 100)")
     assert Connection.objects.get().company.name == "Flowers"
@@ -150,7 +148,6 @@ def test_without_cookies_a_window_is_offered(
     frame = shown(page, cabinet, link(live_server, cabinet.origin))
     expect(frame.get_by_role("status")).to_contain_text("keeps no cookies")
     assert Embedding.objects.get().opened_at is None
-    page.screenshot(path="/tmp/embed-shot3.png", full_page=True)
     with page.expect_popup() as opens:
         frame.get_by_role("link", name="Open in a new window").click()
     expect(opens.value.get_by_role("banner")).to_contain_text("North Telecom")
@@ -174,5 +171,4 @@ def test_everybody_can_use_it(live_server: LiveServer, page: Page) -> None:
     ):
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(f"{place}{path}/")
-        page.screenshot(path=f"/tmp/embed-{path.replace('/', '-')[:16]}.png")
         assert faults(page) + faults(page, dark=True) + wide(page) == [], path
