@@ -8,7 +8,7 @@ from django.utils.module_loading import autodiscover_modules
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from employees.api import people, problems  # noqa: F401  (they register their resources)
+from employees.api import partners, people, problems  # noqa: F401  (they register their resources)
 from employees.api.routes import router
 
 autodiscover_modules("api")

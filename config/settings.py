@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "config.middleware.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "integrations.embedded.EmbeddedAddress",  # before all that read or set cookies
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -77,6 +78,7 @@ MIDDLEWARE = [
     "employees.middleware.LastSeen",
     "django.contrib.messages.middleware.MessageMiddleware",
     "integrations.visits.SupportVisits",
+    "integrations.embedded.EmbeddedVisitor",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "config.urls"

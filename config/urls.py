@@ -6,7 +6,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from employees.signin import sign_in, sign_out
 from employees.sites import portal, support
-from integrations import phone_widget
+from integrations import embedded, phone_widget
 from integrations.renewal_pages import oauth_return, renew
 from integrations.webhooks import receive
 from telephony.views import by_link
@@ -33,6 +33,8 @@ urlpatterns = [
     path("logout/", sign_out, name="account_logout"),
     path("renew/<uuid:uuid>/<slug:proof>/", renew, name="renew"),
     path("oauth/<slug:crm>/", oauth_return),
+    path("embed/<slug:token>/", embedded.opened, name="embedding"),
+    path("enter/<slug:token>/", embedded.enter, name="embedding_enter"),
     path("api/", include("config.api")),
     path("support/", support.urls),
     path("", portal.urls),

@@ -119,6 +119,7 @@ class PartnerAdmin(SupportAdmin):
     icon = "handshake"
     list_display = ["name", "created_at", "api_keys"]
     search_fields = ["name"]
+    fields = ["name", "colour", "origins", "uuid", "created_at"]
     readonly_fields = ["uuid", "created_at"]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

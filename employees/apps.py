@@ -19,6 +19,9 @@ class EmployeesConfig(AppConfig):
         audit.watch(models.Membership, "member", "role", name=lambda row: row.user.email)
         audit.watch(models.Invitation, "invitation", "role")
         audit.watch(models.ApiKey, "key", "name", "scopes", "expires_at", title=_("API key"))
+        partner = {"title": _("partner"), "company": lambda _row: None}
+        audit.watch(models.Partner, "partner", "name", "colour", "origins", **partner)
+        audit.watch(models.Embedding, "embedding", title=_("guided path in a partner's pages"))
         audit.watch(models.Employee, "employee", "name", "email", "user")
         audit.watch(models.EmployeePhone, "employee", of=lambda row: row.employee)
         audit.watch(models.Extension, "extension", "name", "handling", "employee", name=lambda row: row.number)

@@ -101,7 +101,7 @@ class Watched:
     secret: tuple[str, ...] = ()
     labels: Callable[[Any], Mapping[str, forms.Field]] = lambda _row: {}
     of: Callable[[Any], models.Model] | None = None
-    company: Callable[[Any], int] = lambda row: row.company_id
+    company: Callable[[Any], int | None] = lambda row: row.company_id
     name: Callable[[Any], str] = str
     by_hand: Callable[[dict[str, Any]], bool] = lambda _save: True
 

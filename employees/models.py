@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from encrypted_model_fields.fields import EncryptedCharField, EncryptedTextField
 
-from . import phones
+from . import colours, frames, phones
 
 
 class UserManager(BaseUserManager["User"]):
@@ -82,7 +82,25 @@ class Partner(models.Model):
     """Somebody who has customers of his own here: an operator, an integrator of CRMs. He sees their companies alone."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    name = models.CharField(_("name"), max_length=200)
+    name = models.CharField(
+        _("name"), max_length=200, help_text=_("His customers read it above the guided path in his own pages.")
+    )
+    colour = models.CharField(
+        _("colour"),
+        max_length=7,
+        default=colours.OURS,
+        db_default=colours.OURS,
+        validators=[colours.readable],
+        help_text=_("Of buttons and the bar on top, as in #2563eb; white letters stand on it."),
+    )
+    origins = models.TextField(
+        _("addresses of his pages"),
+        blank=True,
+        default="",
+        db_default="",
+        validators=[frames.valid_origins],
+        help_text=_("Which may show the guided path within them, one in a line, as in https://cabinet.example.com."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -92,6 +110,10 @@ class Partner(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def origin_list(self) -> list[str]:
+        return self.origins.split()
 
 
 class Company(models.Model):
@@ -478,6 +500,34 @@ class KeptAnswer(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["api_key", "idempotency_key"], name="one_answer_per_idempotency_key")
         ]
+
+
+class Embedding(models.Model):
+    """The guided path of a company in its partner's own pages: a link that works once, then a session.
+
+    `key` made the link; the session may do nothing that this key may not, and ends with it.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", verbose_name=_("company"))
+    key = models.ForeignKey(ApiKey, models.CASCADE, related_name="+", verbose_name=_("API key"))
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, db_index=True)
+    expires_at = models.DateTimeField(_("valid until"))
+    opened_at = models.DateTimeField(_("opened at"), null=True)
+    seen_at = models.DateTimeField(_("last used"), null=True)
+
+    class Meta:
+        verbose_name = _("guided path in a partner's pages")
+        verbose_name_plural = _("guided paths in partners' pages")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.company} · {self.key}"
+
+    @property
+    def partner(self) -> Partner:
+        return self.key.partner  # type: ignore[return-value]  # (only a partner's key makes one)
 
 
 class Installation(models.Model):

@@ -24,7 +24,7 @@ from employees.sites import PortalRequest, company_of, mine, my, portal
 from outbound.errors import OutboundError
 from telephony.account_forms import guide
 
-from . import accounts, credentials, crm_events, crm_lists, sync
+from . import accounts, credentials, crm_events, crm_lists, renewals, sync
 from .models import Credential, CrmEvent
 
 SETTINGS = gettext_lazy("Settings")
@@ -147,12 +147,20 @@ def credential_check(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def credential_connect(request: PortalRequest, uuid: UUID) -> HttpResponse:
     """Off to the CRM; the state that comes back names the account and the person, signed."""
     row = my(request, Credential, uuid=uuid)
-    address = credentials.authorise_url(row, request.user.pk)
+    address = credentials.authorise_url(row, request.user.pk) if request.user.pk else _for_a_guest(request, row)
     if not address:
         messages.error(request, _("Fill in the address and the application's keys first."))
         return onward(request, "portal:credential", row.uuid)
+    if not request.user.pk:
+        return _form(request, row, {"connects_at": address})
     request.session[WAY_BACK] = way_back(request)
     return redirect(address)
+
+
+def _for_a_guest(request: PortalRequest, row: Credential) -> str:
+    """No CRM lets itself be shown within another page, and in a window of its own a guest has no session: he connects
+    with a link that is good for this alone."""
+    return renewals.to_the_crm(renewals.make(row, request.membership.user.email), anew=True)
 
 
 @portal.page("oauth/<slug:crm>/", name="oauth", right=Right.MANAGE)

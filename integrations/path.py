@@ -21,8 +21,9 @@ from .models import CallSync, Credential, EmployeeMapping, Integration
 @dataclass
 class Step:
     """A step: what is there, or what is missing, in words; and the page that does it. With `fields` its button sends
-    them there."""
+    them there. `name`: for programs."""
 
+    name: str
     title: str
     done: bool
     words: str
@@ -74,22 +75,22 @@ def of(company: Company) -> Path:
 def _pbx(company: Company, row: Connection | None) -> list[Step]:
     if row is None:
         words = _("Find it by its name and enter its keys.")
-        chosen = Step(_("Connect your PBX"), False, words, "connection_catalogue", _("Choose your PBX"))
+        chosen = Step("pbx", _("Connect your PBX"), False, words, "connection_catalogue", _("Choose your PBX"))
     else:
-        chosen = Step(_("Connect your PBX"), True, row.name, "connection", _("Open"), (row.uuid,))
+        chosen = Step("pbx", _("Connect your PBX"), True, row.name, "connection", _("Open"), (row.uuid,))
     return [chosen, _checked(row), _people(company, row), *_numbers(company, row)]
 
 
 def _checked(row: Connection | None) -> Step:
     title, button = _("See that the PBX answers"), _("Check the connection")
     if row is None:
-        return Step(title, False, _("As soon as it is connected."), "connections", button)
+        return Step("check", title, False, _("As soon as it is connected."), "connections", button)
     told = InboxEvent.objects.filter(connection=row).exclude(path__startswith=OURS).exists()
     if row.checked_at:
         words = "" if told else _("It answers, but has told of no call yet: enter our address in it.")
     else:
         words = _("Enter our address in the PBX and press “Check the connection”: of each thing it says what to mend.")
-    return Step(title, row.checked_at is not None or told, words, "connection", button, (row.uuid,))
+    return Step("check", title, row.checked_at is not None or told, words, "connection", button, (row.uuid,))
 
 
 def _people(company: Company, row: Connection | None) -> Step:
@@ -100,13 +101,13 @@ def _people(company: Company, row: Connection | None) -> Step:
         words = ngettext("%(count)d extension has its employee.", "%(count)d extensions have their employees.", known)
         unknown = ", ".join(extensions.filter(handling=Extension.Handling.UNKNOWN).values_list("number", flat=True)[:5])
         more = " " + _("Not decided: %(numbers)s.") % {"numbers": unknown} if unknown else ""
-        return Step(title, True, words % {"count": known} + more, "extensions", _("Extensions"))
+        return Step("people", title, True, words % {"count": known} + more, "extensions", _("Extensions"))
     if row and Capability.USERS in row.protocol.able(row.credentials):
         words = _("The PBX lists its users; you confirm who is who.")
         button = _("Load the PBX's users")
-        return Step(title, False, words, "connection_users_load", button, (row.uuid,), fields={})
+        return Step("people", title, False, words, "connection_users_load", button, (row.uuid,), fields={})
     words = _("Enter your employees with their extensions.")
-    return Step(title, False, words, "employee_new", _("New employee"))
+    return Step("people", title, False, words, "employee_new", _("New employee"))
 
 
 def _numbers(company: Company, row: Connection | None) -> list[Step]:
@@ -116,9 +117,11 @@ def _numbers(company: Company, row: Connection | None) -> list[Step]:
     title, count = _("Take over your numbers"), VirtualNumber.objects.filter(company=company).count()
     if count:
         words = ngettext("%(count)d number is known.", "%(count)d numbers are known.", count) % {"count": count}
-        return [Step(title, True, words, "connection_numbers", _("Numbers"), (row.uuid,))]
+        return [Step("numbers", title, True, words, "connection_numbers", _("Numbers"), (row.uuid,))]
     words = _("The PBX lists your numbers with the names of their lines.")
-    return [Step(title, False, words, "connection_numbers_load", _("Load the numbers"), (row.uuid,), fields={})]
+    return [
+        Step("numbers", title, False, words, "connection_numbers_load", _("Load the numbers"), (row.uuid,), fields={})
+    ]
 
 
 # --- The CRM ----------------------------------------------------------------------------------------------------------
@@ -128,11 +131,17 @@ def _crm(row: Credential | None) -> list[Step]:
     chosen, connected = _("Choose your CRM and enter its keys"), _("Connect the CRM")
     if row is None:
         words = _("Which CRM shall the calls stand in?")
-        first = Step(chosen, False, words, "credentials", _("Choose your CRM"))
-        return [first, Step(connected, False, _("As soon as its keys are entered."), "credentials", _("Connect"))]
+        first = Step("crm", chosen, False, words, "credentials", _("Choose your CRM"))
+        return [
+            first,
+            Step("crm_connected", connected, False, _("As soon as its keys are entered."), "credentials", _("Connect")),
+        ]
     state = str(row.get_state_display())
-    first = Step(chosen, True, f"{row.adapter.title} · {row}", "credential", _("Open"), (row.uuid,))
-    return [first, Step(connected, _is_connected(row), state, "credential", _("Connect and check"), (row.uuid,))]
+    first = Step("crm", chosen, True, f"{row.adapter.title} · {row}", "credential", _("Open"), (row.uuid,))
+    return [
+        first,
+        Step("crm_connected", connected, _is_connected(row), state, "credential", _("Connect and check"), (row.uuid,)),
+    ]
 
 
 def _is_connected(row: Credential) -> bool:
@@ -146,15 +155,16 @@ def _integration(company: Company, account: Credential | None, row: Integration 
     mapping, on = _("Say who is who in the CRM"), _("Choose the settings and switch the integration on")
     if account is None:
         words = _("As soon as the CRM is connected.")
-        return [Step(each, False, words, "integrations", _("Integrations")) for each in (mapping, on)]
+        later = (("mapping", mapping), ("integration", on))
+        return [Step(name, title, False, words, "integrations", _("Integrations")) for name, title in later]
     if row is None:
         fields = {"account": str(account.uuid)}
         words = _("The users of the CRM are proposed for your employees; you confirm them.")
-        steps = [Step(mapping, False, words, "integration_new", _("Propose"), (account.crm,), fields)]
+        steps = [Step("mapping", mapping, False, words, "integration_new", _("Propose"), (account.crm,), fields)]
         words = _("How calls are written, and in whose name.")
-        return [*steps, Step(on, False, words, "integration_new", _("Settings"), (account.crm,), fields)]
+        return [*steps, Step("integration", on, False, words, "integration_new", _("Settings"), (account.crm,), fields)]
     words = str(row) if row.active else _("“%(name)s” is switched off: nothing is written.") % {"name": row}
-    active = Step(on, row.active, words, "integration", _("Settings"), (row.uuid,))
+    active = Step("integration", on, row.active, words, "integration", _("Settings"), (row.uuid,))
     return [*_mapping(company, row, mapping), active]
 
 
@@ -165,7 +175,7 @@ def _mapping(company: Company, row: Integration, title: str) -> list[Step]:
     known = EmployeeMapping.objects.filter(integration=row).count()
     people = Employee.objects.filter(company=company).count()
     words = _("%(known)d of %(people)d employees have their user in the CRM.") % {"known": known, "people": people}
-    return [Step(title, known > 0, words, "integration", _("Confirm"), (row.uuid,))]
+    return [Step("mapping", title, known > 0, words, "integration", _("Confirm"), (row.uuid,))]
 
 
 # --- The test call ----------------------------------------------------------------------------------------------------
@@ -174,4 +184,4 @@ def _mapping(company: Company, row: Integration, title: str) -> list[Step]:
 def _trial(company: Company) -> Step:
     done = landed(company)
     words = _("A call has landed.") if done else _("See in the CRM what a call becomes, before a client calls.")
-    return Step(_("Make a test call"), done, words, "trial", _("Test call"))
+    return Step("test_call", _("Make a test call"), done, words, "trial", _("Test call"))
