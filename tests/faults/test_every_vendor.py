@@ -89,11 +89,10 @@ class Side:
         exits.enter_context(self.line.pbx.serving())
         self.crm = exits.enter_context(crms()[crm](name=name, latency=0.01).serving())
 
-    @property
-    def leaves_doubts(self) -> bool:
-        """Whether its CRM has steps of which nobody can tell whether they were made."""
+    def doubts(self, sync: dict[str, Any]) -> bool:
+        """Whether a person must look: its CRM has steps of which nobody can tell whether they were made."""
         rules = declared(all_adapters()[self.crm_slug])
-        return any(Repeat.STOP in ways for ways in rules.values())
+        return sync["error_kind"] == "doubt" and any(Repeat.STOP in ways for ways in rules.values())
 
 
 class Installation:
@@ -221,7 +220,7 @@ def test_every_call_is_here_once_and_in_the_crm_once(ended: tuple[Installation, 
         assert call.agrees(rows[0]), (call.scenario.name, call.truth, {each: rows[0][each] for each in call.truth})
         syncs = installation.stack.rows("SELECT * FROM integrations_callsync WHERE call_id = %s", rows[0]["id"])
         (sync,) = [each for each in syncs if each["part"] is None]
-        assert [each for each in syncs if each["wanted"] != each["noted"]] == []
+        assert [each for each in syncs if each["wanted"] != each["noted"] and not side.doubts(each)] == []
         _compare(side, call, sync)
     assert [each for each in side.crm.violations if "record_url_failed" not in str(each)] == []
 
@@ -235,7 +234,7 @@ def _compare(side: Side, call: Call, sync: dict[str, Any]) -> None:
     if reason := NOT_WRITTEN.get(call.scenario.name):
         assert (sync["reason"], written) == (reason, []), call
         return
-    if sync["error_kind"] == "doubt" and side.leaves_doubts:
+    if side.doubts(sync):
         assert len(written) <= 1, (call, written)  # an answer was lost, and only a person can find out
         return
     assert len(written) == 1, (call, sync)
