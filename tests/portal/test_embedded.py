@@ -331,3 +331,19 @@ def test_names_and_colours_are_only_text(frame: Frame) -> None:
     text = frame.get("/start/").content.decode()
     assert "<script>alert" not in text
     assert "</sty>" not in text
+
+
+def test_support_says_it_of_a_partner(partner: Partner) -> None:
+    desk = browser()
+    desk.force_login(make.UserFactory(is_staff=True, is_superuser=True))
+    page = reverse("support:employees_partner_change", args=[partner.pk])
+    assert CABINET in desk.get(page).content.decode()
+    wrong = desk.post(page, {"name": "North", "colour": "#ffff00", "origins": "http://cabinet.example.com"})
+    assert "choose a darker one" in wrong.content.decode()
+    assert "http://cabinet.example.com is not right" in wrong.content.decode()
+    right = desk.post(
+        page, {"name": "North", "colour": "#14532d", "origins": f"{CABINET}\r\nhttps://c.example.com:8443"}
+    )
+    assert right.status_code == 302
+    partner.refresh_from_db()
+    assert (partner.colour, partner.origin_list) == ("#14532d", [CABINET, "https://c.example.com:8443"])
