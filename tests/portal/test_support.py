@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from django.contrib.admin import ModelAdmin
 from django.test import Client
 from django.urls import reverse
 
 from employees.admin import FactAdmin
+from employees.api import keys
+from employees.models import ApiRequest
 from employees.sites import support
+from integrations.models import CardWrite
 from telephony.models import InboxEvent, PbxWish
 from tests import factories as make
 from tests.portal.conftest import World
@@ -22,6 +27,8 @@ def desk(db: None) -> Client:
 
 
 def lists() -> list[ModelAdmin]:
+    from config import urls  # noqa: F401  (it looks for them)
+
     return [support._registry[model] for model in support._registry]
 
 
@@ -35,6 +42,20 @@ def fill(mine: World) -> None:
     PbxWish.objects.create(company=mine.company, name="mine PBX")
     make.VisitFactory(membership=mine.member)
     make.NoticeFactory(company=mine.company)
+    make.WebhookDeliveryFactory(endpoint__company=mine.company)
+    CardWrite.objects.create(
+        token=uuid4(),
+        company=mine.company,
+        integration=mine.integration,
+        call=mine.call,
+        client_phone=mine.call.client_phone,
+        kind=CardWrite.Kind.TASK,
+        author=mine.member.user,
+    )
+    key, _secret = keys.issue(make.PartnerFactory(name="mine partner"), "mine key", keys.SCOPES)
+    ApiRequest.objects.create(
+        key=key, company=mine.company, method="GET", path="/api/v1/calls", status=200, milliseconds=1
+    )
 
 
 @pytest.mark.parametrize("row", lists(), ids=lambda row: row.opts.model_name)
