@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
+from employees.api import keys
 from employees.sites import support
 from integrations import support_groups
 from integrations.support_groups import LEAD, MAY, SUPPORT
@@ -18,15 +19,27 @@ from tests.portal.conftest import World
 from tests.portal.test_support import fill, lists
 
 GROUPS = [SUPPORT, LEAD]
+
+
+def _partner_key(world: World) -> list[Any]:
+    row, _secret = keys.issue(make.PartnerFactory(), "cabinet", keys.SCOPES)
+    return [row.owner.uuid, row.uuid]
+
+
 ARGUMENTS: dict[str, Callable[[World], Any]] = {
+    "partner_keys": lambda w: make.PartnerFactory().uuid,
+    "partner_key": _partner_key,
     "customer": lambda w: w.company.uuid,
     "call": lambda w: w.call.uuid,
     "renewals": lambda w: w.credential.uuid,
     "unwritten_calls": lambda w: w.credential.uuid,
     "visit": lambda w: w.member.pk,
 }
-LEADS_ALONE = {"visit_write"}
-CHANGED = {SUPPORT: {"pbxwish"}, LEAD: {"pbxwish", "company", "user", "employee", "connection", "integration"}}
+LEADS_ALONE = {"visit_write", "partner_keys", "partner_key"}
+CHANGED = {
+    SUPPORT: {"pbxwish"},
+    LEAD: {"pbxwish", "company", "partner", "user", "employee", "connection", "integration"},
+}
 """Lists whose rows each group may change."""
 
 
@@ -41,7 +54,8 @@ def somebody(group: str = "") -> Client:
 @pytest.mark.parametrize("group", ["", *GROUPS])
 @pytest.mark.parametrize("name", [name for _route, _view, name in support.pages])
 def test_pages_of_the_desk(name: str, group: str, mine: World) -> None:
-    address = reverse(f"support:{name}", args=[ARGUMENTS[name](mine)] if name in ARGUMENTS else [])
+    given = ARGUMENTS[name](mine) if name in ARGUMENTS else []
+    address = reverse(f"support:{name}", args=given if isinstance(given, list) else [given])
     status = somebody(group).get(address).status_code
     if name in LEADS_ALONE and group != LEAD:
         assert status == 403
@@ -59,7 +73,7 @@ def test_lists_of_the_desk(row: Any, group: str, mine: World) -> None:
     assert client.get(reverse(f"{name}_changelist")).status_code == 200
     assert client.get(address).status_code == 200
     assert (client.post(address, {}).status_code != 403) == (row.opts.model_name in CHANGED[group])
-    adds = row.opts.model_name == "company" and group == LEAD
+    adds = row.opts.model_name in ("company", "partner") and group == LEAD
     assert (client.get(reverse(f"{name}_add")).status_code == 200) == adds
 
 
