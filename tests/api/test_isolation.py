@@ -107,7 +107,8 @@ class Route:
     @property
     def resource(self) -> str:
         """The longest one that the name begins with."""
-        return max((name for _prefix, _view, name in router.registry if self.name.startswith(f"{name}-")), key=len)
+        found = [name for _prefix, _view, name in router.registry if self.name.startswith(f"{name}-")]
+        return max(found, key=len, default=self.name.rpartition("-")[0])
 
     @property
     def names_a_row(self) -> bool:

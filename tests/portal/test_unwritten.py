@@ -13,7 +13,7 @@ from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from employees.models import Role
 from integrations import actors, plan, unwritten
@@ -306,12 +306,15 @@ def test_the_support_page_is_for_staff(mine: World, owner: Client) -> None:
 # --- Written twice ----------------------------------------------------------------------------------------------------
 
 
-def test_what_somebody_else_writes_too_is_shown_with_what_to_do(mine: World, theirs: World, owner: Client) -> None:
-    for world, writer in ((mine, "Their <PBX>"), (theirs, "Somebody")):
+def test_what_somebody_else_writes_too_is_shown_with_what_to_do(
+    mine: World, theirs: World, signed_in: Callable[..., Client]
+) -> None:
+    for world, writer in ((mine, "Their <PBX>"), (theirs, "Rivals")):
         call = make.CallFactory.create(connection=world.connection)
         make.DoubleFactory.create(call=call, integration=world.integration, writer=writer)
-    shown = page(owner)
+    shown = page(signed_in(mine.company, Role.OWNER, "en"))
     assert "Their &lt;PBX&gt;" in shown
-    assert "Somebody" not in shown
+    assert "Rivals" not in shown
     assert "calls stand there twice" in shown
-    assert str(mine.integration.credential.adapter.twice_help) in html.unescape(shown)
+    with translation.override("en"):
+        assert str(mine.integration.credential.adapter.twice_help) in html.unescape(shown)

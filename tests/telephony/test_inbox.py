@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from employees.models import Extension
 from integrations.models import CallSync
-from telephony import apart, calls, directory, inbox
+from telephony import apart, calls, directory, inbox, told
 from telephony.models import Call, Connection, InboxEvent, Participant
 from telephony.providers import registry
 from telephony.providers.base import NotUnderstood, Request, Secrets
@@ -350,7 +350,7 @@ def test_who_takes_long_is_kept_apart(line: Line, monkeypatch: pytest.MonkeyPatc
         return parse(self, request, secrets)
 
     monkeypatch.setattr(type(provider), "parse", slow)
-    monkeypatch.setattr(calls, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(told, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     other = Line()
     for number in range(10):
         line.leg("Appeared", 1, call=f"slow{number}")
