@@ -159,6 +159,8 @@ class Resource(GenericViewSet):
         if self.action is None:
             self.http_method_not_allowed(request)
         self._known_parameters(request)
+        if self.names_company:
+            self._company = access.company_of(request)
         audit.act(audit.Actor(None, f"API · {self.key}", audit.address_of(request)))
         self._kept = idempotency.begin(request)
         if self._kept and self._kept.status:

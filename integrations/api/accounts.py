@@ -103,7 +103,7 @@ class CredentialSerializer(serializers.ModelSerializer):
     crm = serializers.ChoiceField([(slug, each.title) for slug, each in registry.all_adapters().items()])
     keys = serializers.DictField(default=dict)
     secrets_stored = serializers.ListField(child=serializers.CharField(), read_only=True)
-    connect_url = serializers.URLField(read_only=True, required=False)
+    connect_url = serializers.URLField(read_only=True, allow_null=True)
 
     class Meta:
         model = Credential
@@ -144,8 +144,7 @@ class CredentialSerializer(serializers.ModelSerializer):
             "stored_at": row.stored_at,
             "created_at": row.created_at,
         }
-        address = getattr(row, "connect_url", "")
-        return shown | ({"connect_url": address} if address else {})
+        return shown | {"connect_url": getattr(row, "connect_url", None)}
 
 
 class CrmCheckSerializer(serializers.Serializer):

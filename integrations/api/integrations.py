@@ -48,7 +48,7 @@ class IntegrationSerializer(serializers.ModelSerializer):
     card_fields = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="Which fields of a client the call card shows."
     )
-    warnings = serializers.ListField(child=serializers.CharField(), read_only=True, required=False)
+    warnings = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = Integration
@@ -84,6 +84,7 @@ class IntegrationSerializer(serializers.ModelSerializer):
             "card_fields": shown_beside_the_name(row.credential.adapter, row.settings),
             "created_at": row.created_at,
             "updated_at": row.updated_at,
+            "warnings": [],
         }
 
 

@@ -59,7 +59,7 @@ def test_an_account_is_made_and_tells_no_secret(program, mine):
     row = Credential.objects.get(uuid=told["uuid"])
     assert row.values["client_secret"] == "the-very-secret"
     assert row.company == mine.company
-    assert "connect_url" not in program.get(f"credentials/{told['uuid']}").json()
+    assert program.get(f"credentials/{told['uuid']}").json()["connect_url"] is None
 
 
 def test_what_is_not_right_is_told_with_its_place(program):
